@@ -1,0 +1,42 @@
+//! The engine of Headrace. It knows batches, positions and ledgers, and no database.
+//!
+//! # Layout
+//! - [`batch`]: a Polars frame and the positions reached after it.
+//! - [`position`]: partitions, positions and claims on them.
+//! - [`source`], [`sink`]: where batches come from and where they are committed.
+//! - [`run`]: the one run loop: claim, read, transform and commit side by side, stop, retry.
+//! - [`store`]: tables, units of work and the ledger, as every keyed store offers them.
+//! - [`log`]: topics, as every message log offers them.
+//! - [`table`], [`ident`]: typed descriptions of tables; names that cannot inject.
+//! - [`dead_letter`]: rows that were refused, with reason, position and raw text.
+//! - [`step`]: a step declared once, seen from the command line, Python and Airflow.
+//! - [`report`], [`control`]: what a run tells, and how it is stopped.
+//! - [`store_url`], [`secret`], [`error`], [`clock`], [`retry`]: the small things everyone needs.
+
+pub mod batch;
+pub mod clock;
+pub mod control;
+pub mod dead_letter;
+pub mod error;
+pub mod ident;
+pub mod log;
+pub mod position;
+pub mod report;
+pub mod retry;
+pub mod run;
+pub mod secret;
+pub mod sink;
+pub mod source;
+pub mod step;
+pub mod store;
+pub mod store_url;
+pub mod table;
+
+pub use batch::Batch;
+pub use control::Control;
+pub use error::{Error, ErrorKind, Result};
+pub use ident::Ident;
+pub use position::{Claim, Partition, Position};
+pub use report::{Counts, Report};
+pub use secret::Secret;
+pub use store_url::StoreUrl;

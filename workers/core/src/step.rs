@@ -1,0 +1,252 @@
+//! Steps: declared once as a parameter struct and a function, seen from the command line, Python and Airflow.
+//!
+//! The parameter struct derives `clap::Args`; names, help, defaults and checks come from it and from nowhere else. Callers that
+//! have values instead of words (Python, Airflow) pass a JSON object, which goes through the same parser.
+
+use std::any::TypeId;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use serde_json::{Map, Value, json};
+
+use crate::{Control, Error, Report, Result};
+
+/// The parameters of a step, and the step itself.
+#[async_trait]
+pub trait Parameters: Args + Send + Sized + 'static {
+    /// The system the step belongs to, such as `recruitment`.
+    const SYSTEM: &'static str;
+    /// The step's name; a space makes a group, as in `dead-letters list`.
+    const NAME: &'static str;
+    /// One sentence.
+    const ABOUT: &'static str;
+
+    /// Does the work.
+    ///
+    /// # Errors
+    /// See the step.
+    async fn run(self, control: Control) -> Result<Report>;
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<Report>> + Send>>;
+
+/// A step, without its parameter type.
+#[derive(Clone)]
+pub struct Step {
+    /// The system it belongs to.
+    pub system: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub about: &'static str,
+    augment: fn(Command) -> Command,
+    start: fn(&ArgMatches, Control) -> Result<Running>,
+}
+
+impl Step {
+    /// Makes a step of its parameter type.
+    pub fn of<P: Parameters>() -> Self {
+        Self {
+            system: P::SYSTEM,
+            name: P::NAME,
+            about: P::ABOUT,
+            augment: P::augment_args,
+            start: |matches, control| {
+                let parameters =
+                    P::from_arg_matches(matches).map_err(|error| Error::configuration(error.to_string()))?;
+                Ok(Box::pin(parameters.run(control)))
+            },
+        }
+    }
+
+    /// The last word of the name, as the command line shows it.
+    pub fn word(&self) -> &'static str {
+        self.name.rsplit(' ').next().unwrap_or(self.name)
+    }
+
+    /// The group before the last word, if any.
+    pub fn group(&self) -> Option<&'static str> {
+        self.name.rsplit_once(' ').map(|(group, _)| group)
+    }
+
+    /// The command of the step.
+    pub fn command(&self) -> Command {
+        (self.augment)(Command::new(self.word()).about(self.about))
+    }
+
+    /// Runs the step with parsed words.
+    ///
+    /// # Errors
+    /// Those of the step, and a configuration error for parameters that do not fit.
+    pub async fn run(&self, matches: &ArgMatches, control: Control) -> Result<Report> {
+        let started = Instant::now();
+        let mut report = (self.start)(matches, control)?.await?;
+        report.step = format!("{} {}", self.system, self.name);
+        report.seconds = started.elapsed().as_secs_f64();
+        report.rows_per_second = if report.seconds > 0.0 { report.counts.read as f64 / report.seconds } else { 0.0 };
+        Ok(report)
+    }
+
+    /// Runs the step with values by parameter name (underscores for hyphens); nulls mean "the default".
+    ///
+    /// # Errors
+    /// Those of the step, and a configuration error for unknown or unfitting parameters.
+    pub async fn run_values(&self, values: &Map<String, Value>, control: Control) -> Result<Report> {
+        let words = self.words(values)?;
+        let matches = self
+            .command()
+            .no_binary_name(true)
+            .try_get_matches_from(words)
+            .map_err(|error| Error::configuration(first_line(&error.to_string())))?;
+        self.run(&matches, control).await
+    }
+
+    fn words(&self, values: &Map<String, Value>) -> Result<Vec<String>> {
+        let command = self.command();
+        let known: Vec<&Arg> = command.get_arguments().collect();
+        for name in values.keys() {
+            if !known.iter().any(|argument| argument.get_id().as_str() == name) {
+                return Err(Error::configuration(format!("{} {} has no parameter {name}", self.system, self.name)));
+            }
+        }
+        let (mut options, mut positional) = (Vec::new(), vec!["--".to_owned()]);
+        for argument in known {
+            let Some(value) = values.get(argument.get_id().as_str()).filter(|value| !value.is_null()) else { continue };
+            match (argument.get_long(), argument.get_action()) {
+                (None, _) => positional.extend(texts(value)),
+                (Some(long), ArgAction::SetTrue) => {
+                    if value.as_bool() == Some(true) {
+                        options.push(format!("--{long}"));
+                    }
+                }
+                (Some(long), _) => options.extend(texts(value).into_iter().map(|text| format!("--{long}={text}"))),
+            }
+        }
+        options.extend(positional);
+        Ok(options)
+    }
+
+    /// Describes the step for generators of other faces: names, help, types, defaults.
+    pub fn describe(&self) -> Value {
+        let command = self.command();
+        let parameters: Vec<Value> =
+            command.get_arguments().filter(|argument| !argument.is_hide_set()).map(describe_argument).collect();
+        json!({ "system": self.system, "name": self.name, "about": self.about, "parameters": parameters })
+    }
+}
+
+fn describe_argument(argument: &Arg) -> Value {
+    let is_flag = matches!(argument.get_action(), ArgAction::SetTrue);
+    let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
+    let choices: Vec<String> = if is_flag {
+        Vec::new()
+    } else {
+        argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
+    };
+    let default = argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
+    json!({
+        "name": argument.get_id().as_str(),
+        "positional": argument.is_positional(),
+        "required": argument.is_required_set(),
+        "many": matches!(argument.get_action(), ArgAction::Append),
+        "type": if is_flag { "bool" } else { type_name(argument.get_value_parser()) },
+        "default": if is_flag { Value::Bool(false) } else { default.map_or(Value::Null, Value::String) },
+        "choices": choices,
+        "help": help,
+    })
+}
+
+fn type_name(parser: &ValueParser) -> &'static str {
+    let is = |id: TypeId| parser.type_id() == id;
+    if is(TypeId::of::<PathBuf>()) {
+        "path"
+    } else if [
+        TypeId::of::<u64>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<i64>(),
+        TypeId::of::<usize>(),
+        TypeId::of::<i32>(),
+    ]
+    .into_iter()
+    .any(is)
+    {
+        "int"
+    } else if is(TypeId::of::<f64>()) {
+        "float"
+    } else {
+        "str"
+    }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        Value::String(text) => vec![text.clone()],
+        other => vec![other.to_string()],
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::{Parameters, Step};
+    use crate::{Control, Report, Result};
+    use serde_json::{Map, json};
+
+    #[derive(clap::Args)]
+    struct Sample {
+        /// The file.
+        file: std::path::PathBuf,
+        /// How many.
+        #[arg(long, default_value_t = 7)]
+        many: u64,
+        /// Whether.
+        #[arg(long)]
+        again: bool,
+    }
+
+    #[async_trait::async_trait]
+    impl Parameters for Sample {
+        const SYSTEM: &'static str = "test";
+        const NAME: &'static str = "group sample";
+        const ABOUT: &'static str = "Samples.";
+
+        async fn run(self, _: Control) -> Result<Report> {
+            let mut report = Report::default();
+            report.note(format!("{} {} {}", self.file.display(), self.many, self.again));
+            Ok(report)
+        }
+    }
+
+    fn run(values: serde_json::Value) -> Result<Report> {
+        let values: Map<_, _> = values.as_object().unwrap().clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(Step::of::<Sample>().run_values(&values, Control::default()))
+    }
+
+    #[test]
+    fn values_go_through_the_parser_of_the_command_line() {
+        assert_eq!(run(json!({"file": "-x", "again": true})).unwrap().notes, ["-x 7 true"]);
+        assert_eq!(run(json!({"file": "f", "many": 3, "again": null})).unwrap().notes, ["f 3 false"]);
+        assert!(run(json!({"file": "f", "many": "x"})).unwrap_err().to_string().contains("invalid value"));
+        assert!(run(json!({"file": "f", "mony": 1})).unwrap_err().to_string().contains("no parameter mony"));
+        assert!(run(json!({})).unwrap_err().to_string().contains("required"));
+    }
+
+    #[test]
+    fn a_description_has_names_types_and_defaults() {
+        let description = Step::of::<Sample>().describe();
+        assert_eq!(description["parameters"][0]["type"], "path");
+        assert_eq!(description["parameters"][1]["type"], "int");
+        assert_eq!(description["parameters"][1]["default"], "7");
+        assert_eq!(description["parameters"][2]["type"], "bool");
+    }
+}

@@ -1,0 +1,280 @@
+//! Store URLs: `scheme://user:password@host:port,host/path?option=value`, and `embedded:DIRECTORY?option=value`.
+//!
+//! Passwords may be left out of the URL: `password_file=PATH`, `password_env=NAME` or the variable
+//! `HEADRACE_<SCHEME>_PASSWORD` give them. `Debug` and `Display` never show one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use crate::{Error, Ident, Result, Secret, clock};
+
+/// A parsed store URL.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    /// The kind of store: `cassandra`, `kafka`, `mysql`, `embedded`, …
+    pub scheme: String,
+    /// The user, if any.
+    pub user: Option<String>,
+    /// The password, if any.
+    pub password: Option<Secret>,
+    /// The servers: host and port.
+    pub hosts: Vec<(String, Option<u16>)>,
+    /// The path's segments; for `embedded` one, the directory.
+    pub path: Vec<String>,
+    /// The options after `?`.
+    pub options: BTreeMap<String, String>,
+}
+
+impl StoreUrl {
+    /// Parses a store URL and finds its password.
+    ///
+    /// # Errors
+    /// A configuration error that says what is wrong, without showing a password.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (scheme, rest) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).ok_or_else(|| {
+            Error::configuration(format!(
+                "{} is no store URL: expected e.g. cassandra://HOST/KEYSPACE/TABLE, kafka://HOST/TOPIC, mysql://USER@HOST/DATABASE/TABLE or embedded:DIRECTORY",
+                mask(text)
+            ))
+        })?;
+        let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut url = Self {
+            scheme: scheme.to_ascii_lowercase(),
+            user: None,
+            password: None,
+            hosts: Vec::new(),
+            path: Vec::new(),
+            options: parse_options(options)?,
+        };
+        if url.scheme == "embedded" {
+            let directory = place.strip_prefix("//").unwrap_or(place);
+            if directory.is_empty() {
+                return Err(Error::configuration("embedded: needs a directory, as in embedded:./headrace-data"));
+            }
+            url.path.push(decode(directory)?);
+            return Ok(url);
+        }
+        let place = place
+            .strip_prefix("//")
+            .ok_or_else(|| Error::configuration(format!("{} needs // after the scheme", mask(text))))?;
+        let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+        let hosts = match authority.rsplit_once('@') {
+            Some((login, hosts)) => {
+                let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
+                url.user = Some(decode(user)?).filter(|user| !user.is_empty());
+                url.password = password.map(decode).transpose()?.map(Secret::new);
+                hosts
+            }
+            None => authority,
+        };
+        for host in hosts.split(',').filter(|host| !host.is_empty()) {
+            url.hosts.push(parse_host(host)?);
+        }
+        if url.hosts.is_empty() {
+            return Err(Error::configuration(format!("{} names no host", url)));
+        }
+        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            url.path.push(decode(segment)?);
+        }
+        url.find_password()?;
+        Ok(url)
+    }
+
+    fn find_password(&mut self) -> Result<()> {
+        if let Some(path) = self.options.remove("password_file") {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Error::configuration(format!("cannot read password_file {path}: {error}")))?;
+            self.password = Some(Secret::new(text.trim_end_matches(['\r', '\n'])));
+        } else if let Some(name) = self.options.remove("password_env") {
+            let text = clock::environment(&name)
+                .ok_or_else(|| Error::configuration(format!("password_env {name} is not set")))?;
+            self.password = Some(Secret::new(text));
+        } else if self.password.is_none() && self.user.is_some() {
+            let name = format!("HEADRACE_{}_PASSWORD", self.scheme.to_ascii_uppercase());
+            self.password = clock::environment(&name).map(Secret::new);
+        }
+        Ok(())
+    }
+
+    /// The path segment that names a database or keyspace, or the default.
+    ///
+    /// # Errors
+    /// When it is not usable as a name.
+    pub fn database(&self, default: &str) -> Result<Ident> {
+        Ident::new(self.path.first().map_or(default, String::as_str))
+    }
+
+    /// The table: `?table=`, else the second path segment, else the default.
+    ///
+    /// # Errors
+    /// When it is not usable as a name.
+    pub fn table(&self, default: &str) -> Result<Ident> {
+        let from_path = if self.scheme == "embedded" { None } else { self.path.get(1) };
+        Ident::new(self.options.get("table").or(from_path).map_or(default, String::as_str))
+    }
+
+    /// The topic: `?topic=`, else the first path segment, else the default.
+    ///
+    /// # Errors
+    /// When it has characters that Kafka does not allow.
+    pub fn topic(&self, default: &str) -> Result<String> {
+        let from_path = if self.scheme == "embedded" { None } else { self.path.first() };
+        let topic = self.options.get("topic").or(from_path).map_or(default, String::as_str);
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if topic.is_empty() || topic.len() > 249 || topic == "." || topic == ".." || !topic.chars().all(fits) {
+            return Err(Error::configuration(format!(
+                "{topic:?} is no usable topic: letters, digits, points, underscores and hyphens, at most 249"
+            )));
+        }
+        Ok(topic.to_owned())
+    }
+
+    /// An option's value.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+
+    /// Refuses options outside a list, so that a typing error does not pass unseen.
+    ///
+    /// # Errors
+    /// A configuration error naming the option and what is known.
+    pub fn allow_options(&self, known: &[&str]) -> Result<()> {
+        for name in self.options.keys() {
+            if !known.contains(&name.as_str()) {
+                return Err(Error::configuration(format!(
+                    "{}: unknown option {name}; known are {}",
+                    self.scheme,
+                    known.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The hosts as `host:port,host:port`, with a default port.
+    pub fn host_list(&self, default_port: u16) -> String {
+        let hosts: Vec<String> =
+            self.hosts.iter().map(|(host, port)| format!("{host}:{}", port.unwrap_or(default_port))).collect();
+        hosts.join(",")
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.len() > 1 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '-')
+}
+
+fn decode(text: &str) -> Result<String> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| Error::configuration("a store URL has percent-escapes that are not UTF-8"))
+}
+
+fn parse_options(text: &str) -> Result<BTreeMap<String, String>> {
+    text.split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
+            Ok((decode(name)?, decode(value)?))
+        })
+        .collect()
+}
+
+fn parse_host(text: &str) -> Result<(String, Option<u16>)> {
+    let after_bracket = text.rfind(']').map_or(0, |at| at + 1);
+    match text[after_bracket..].rfind(':') {
+        None => Ok((text.to_owned(), None)),
+        Some(at) => {
+            let (host, port) = text.split_at(after_bracket + at);
+            let port =
+                port[1..].parse().map_err(|_| Error::configuration(format!("{:?} is no port number", &port[1..])))?;
+            Ok((host.to_owned(), Some(port)))
+        }
+    }
+}
+
+/// Hides what may be a password in a text that could not be parsed.
+fn mask(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, after)) => format!("{:?}", format!("***@{after}")),
+        None => format!("{text:?}"),
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scheme == "embedded" {
+            write!(formatter, "embedded:{}", self.path.join("/"))?;
+        } else {
+            write!(formatter, "{}://", self.scheme)?;
+            if let Some(user) = &self.user {
+                let hidden = if self.password.is_some() { ":***" } else { "" };
+                write!(formatter, "{user}{hidden}@")?;
+            }
+            let hosts: Vec<String> = self
+                .hosts
+                .iter()
+                .map(|(host, port)| port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+                .collect();
+            write!(formatter, "{}", hosts.join(","))?;
+            for segment in &self.path {
+                write!(formatter, "/{segment}")?;
+            }
+        }
+        let shown: Vec<String> = self
+            .options
+            .iter()
+            .map(
+                |(name, value)| {
+                    if name.contains("password") { format!("{name}=***") } else { format!("{name}={value}") }
+                },
+            )
+            .collect();
+        if shown.is_empty() { Ok(()) } else { write!(formatter, "?{}", shown.join("&")) }
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::StoreUrl;
+
+    #[test]
+    fn parses_servers_logins_and_options() {
+        let url = StoreUrl::parse("mysql://lab:p%40ss@a:1,b/spark_stream/result?tls=true").unwrap();
+        assert_eq!(url.user.as_deref(), Some("lab"));
+        assert_eq!(url.password.as_ref().unwrap().reveal(), "p@ss");
+        assert_eq!(url.host_list(3306), "a:1,b:3306");
+        assert_eq!(url.database("x").unwrap().as_str(), "spark_stream");
+        assert_eq!(url.table("x").unwrap().as_str(), "result");
+        assert_eq!(url.option("tls"), Some("true"));
+        assert_eq!(url.to_string(), "mysql://lab:***@a:1,b/spark_stream/result?tls=true");
+    }
+
+    #[test]
+    fn embedded_takes_a_directory_and_options() {
+        let url = StoreUrl::parse("embedded:///tmp/some where?topic=t.1").unwrap();
+        assert_eq!(url.path, ["/tmp/some where"]);
+        assert_eq!(url.topic("users_created").unwrap(), "t.1");
+        assert_eq!(url.table("tracking").unwrap().as_str(), "tracking");
+        assert_eq!(StoreUrl::parse("embedded:data").unwrap().path, ["data"]);
+    }
+
+    #[test]
+    fn never_shows_a_password() {
+        let url = StoreUrl::parse("kafka://u:canary@h/t?sasl_password=canary").unwrap();
+        assert!(!format!("{url} {url:?}").contains("canary"));
+        for broken in ["u:canary@h", "mysql:/u:canary@h", "mysql://u:canary@h:x/db", "mysql://u:canary@/db"] {
+            let error = StoreUrl::parse(broken).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+}
