@@ -10,7 +10,7 @@
 //! - [`table`], [`ident`]: typed descriptions of tables; names that cannot inject.
 //! - [`dead_letter`]: rows that were refused, with reason, position and raw text.
 //! - [`step`]: a step declared once, seen from the command line, Python and Airflow.
-//! - [`report`], [`control`]: what a run tells, and how it is stopped.
+//! - [`report`], [`control`], [`progress`]: what a run tells, how it is stopped, how it is watched.
 //! - [`store_url`], [`secret`], [`error`], [`clock`], [`retry`]: the small things everyone needs.
 
 pub mod batch;
@@ -21,6 +21,7 @@ pub mod error;
 pub mod ident;
 pub mod log;
 pub mod position;
+pub mod progress;
 pub mod report;
 pub mod retry;
 pub mod run;

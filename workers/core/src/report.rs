@@ -84,6 +84,20 @@ pub struct Report {
     pub facts: BTreeMap<String, serde_json::Value>,
     /// Sentences for the reader.
     pub notes: Vec<String>,
+    /// Rows to show: the top of a result, a list of dead letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TextTable>,
+}
+
+/// Rows of text under headings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextTable {
+    /// What the rows are.
+    pub title: String,
+    /// The headings.
+    pub columns: Vec<String>,
+    /// The rows, each as long as the headings.
+    pub rows: Vec<Vec<String>>,
 }
 
 impl Report {

@@ -6,14 +6,16 @@
 use std::any::TypeId;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use clap::builder::ValueParser;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use serde_json::{Map, Value, json};
 
-use crate::{Control, Error, Report, Result};
+use crate::secret::mask_word;
+use crate::{Control, Error, Report, Result, StoreUrl};
 
 /// The parameters of a step, and the step itself.
 #[async_trait]
@@ -75,7 +77,9 @@ impl Step {
 
     /// The command of the step.
     pub fn command(&self) -> Command {
-        (self.augment)(Command::new(self.word()).about(self.about))
+        let command = (self.augment)(Command::new(self.word()).about(self.about));
+        // A wrong URL is wrong usage, told before anything starts; the step gets the text.
+        command.mut_args(|argument| if is_url(&argument) { argument.value_parser(checked_url) } else { argument })
     }
 
     /// Runs the step with parsed words.
@@ -101,7 +105,7 @@ impl Step {
             .command()
             .no_binary_name(true)
             .try_get_matches_from(words)
-            .map_err(|error| Error::configuration(first_line(&error.to_string())))?;
+            .map_err(|error| Error::configuration(first_paragraph(&mask_command_error(error).to_string())))?;
         self.run(&matches, control).await
     }
 
@@ -153,17 +157,28 @@ fn describe_argument(argument: &Arg) -> Value {
         "positional": argument.is_positional(),
         "required": argument.is_required_set(),
         "many": matches!(argument.get_action(), ArgAction::Append),
-        "type": if is_flag { "bool" } else { type_name(argument.get_value_parser()) },
+        "type": if is_flag { "bool" } else if is_url(argument) { "url" } else { type_name(argument.get_value_parser()) },
         "default": if is_flag { Value::Bool(false) } else { default.map_or(Value::Null, Value::String) },
         "choices": choices,
         "help": help,
     })
 }
 
+/// Parameters that hold a store URL are those whose value is called so.
+fn is_url(argument: &Arg) -> bool {
+    argument.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "URL"))
+}
+
+fn checked_url(text: &str) -> Result<String> {
+    StoreUrl::parse(text).map(|_| text.to_owned())
+}
+
 fn type_name(parser: &ValueParser) -> &'static str {
     let is = |id: TypeId| parser.type_id() == id;
     if is(TypeId::of::<PathBuf>()) {
         "path"
+    } else if is(TypeId::of::<Duration>()) {
+        "duration"
     } else if [
         TypeId::of::<u64>(),
         TypeId::of::<u32>(),
@@ -190,8 +205,24 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+/// Hides logins in the values that an error of the argument parser would show.
+pub fn mask_command_error(mut error: clap::Error) -> clap::Error {
+    let texts: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, text.clone())),
+            _ => None,
+        })
+        .collect();
+    for (kind, text) in texts {
+        error.insert(kind, ContextValue::String(mask_word(&text)));
+    }
+    error
+}
+
+fn first_paragraph(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
@@ -211,6 +242,9 @@ mod tests {
         /// Whether.
         #[arg(long)]
         again: bool,
+        /// Where to.
+        #[arg(long, value_name = "URL", default_value = "embedded:x")]
+        to: String,
     }
 
     #[async_trait::async_trait]
@@ -238,7 +272,12 @@ mod tests {
         assert_eq!(run(json!({"file": "f", "many": 3, "again": null})).unwrap().notes, ["f 3 false"]);
         assert!(run(json!({"file": "f", "many": "x"})).unwrap_err().to_string().contains("invalid value"));
         assert!(run(json!({"file": "f", "mony": 1})).unwrap_err().to_string().contains("no parameter mony"));
-        assert!(run(json!({})).unwrap_err().to_string().contains("required"));
+        let missing = run(json!({})).unwrap_err().to_string();
+        assert!(missing.contains("required") && missing.contains("<FILE>"), "{missing}");
+        let refused = run(json!({"file": "f", "many": "mysql://u:can ary@h"})).unwrap_err().to_string();
+        assert!(refused.contains("'mysql://***@h'"), "{refused}");
+        let refused = run(json!({"file": "f", "to": "mysql:u:canary@h"})).unwrap_err().to_string();
+        assert!(refused.contains("'mysql:***@h'") && refused.contains("needs //"), "{refused}");
     }
 
     #[test]
@@ -248,5 +287,6 @@ mod tests {
         assert_eq!(description["parameters"][1]["type"], "int");
         assert_eq!(description["parameters"][1]["default"], "7");
         assert_eq!(description["parameters"][2]["type"], "bool");
+        assert_eq!(description["parameters"][3]["type"], "url");
     }
 }

@@ -188,8 +188,12 @@ fn parse_host(text: &str) -> Result<(String, Option<u16>)> {
         None => Ok((text.to_owned(), None)),
         Some(at) => {
             let (host, port) = text.split_at(after_bracket + at);
-            let port =
-                port[1..].parse().map_err(|_| Error::configuration(format!("{:?} is no port number", &port[1..])))?;
+            // The text is not shown: with an unescaped login it may be part of a password.
+            let port = port[1..].parse().map_err(|_| {
+                Error::configuration(
+                    "a store URL has a port that is no number (in users and passwords, write : / ? @ as %3A %2F %3F %40)",
+                )
+            })?;
             Ok((host.to_owned(), Some(port)))
         }
     }
@@ -272,7 +276,14 @@ mod tests {
     fn never_shows_a_password() {
         let url = StoreUrl::parse("kafka://u:canary@h/t?sasl_password=canary").unwrap();
         assert!(!format!("{url} {url:?}").contains("canary"));
-        for broken in ["u:canary@h", "mysql:/u:canary@h", "mysql://u:canary@h:x/db", "mysql://u:canary@/db"] {
+        for broken in [
+            "u:canary@h",
+            "mysql:/u:canary@h",
+            "mysql://u:canary@h:x/db",
+            "mysql://u:canary@/db",
+            "mysql://u:canary/s@h/db",
+            "mysql://u:canary?s@h",
+        ] {
             let error = StoreUrl::parse(broken).unwrap_err().to_string();
             assert!(!error.contains("canary"), "{error}");
         }

@@ -1,0 +1,25 @@
+//! The private Python module `headrace._native`: steps and transforms, without any decision of its own.
+//!
+//! Importing it starts no thread and no runtime. Everything runs on a runtime that the first call makes, once in
+//! each process (see [`runtime`]); the calling thread waits with the interpreter released, lets signals in ten
+//! times a second and hands log lines to Python itself (see [`wait`]), so that no worker thread ever calls Python.
+
+mod arrow;
+mod error;
+mod logs;
+mod per_process;
+mod runtime;
+mod step;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The private half of the package `headrace`.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("version", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<arrow::ArrowTable>()?;
+    module.add_function(wrap_pyfunction!(step::describe, module)?)?;
+    module.add_function(wrap_pyfunction!(step::run_step, module)?)?;
+    module.add_function(wrap_pyfunction!(arrow::recruitment_hourly, module)?)
+}

@@ -1,0 +1,152 @@
+//! Log lines on their way to Python: a bounded queue, filled by any thread and emptied by the thread that called.
+//!
+//! Worker threads never call Python: a thread that logs would need the interpreter, which the caller may hold while
+//! it waits for that very thread. A full queue drops lines and counts them.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+use headrace_core::secret::mask;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{Interest, Subscriber};
+use tracing::{Event, Level, Metadata};
+
+use crate::per_process::PerProcess;
+
+/// Lines that wait; the caller empties the queue ten times a second.
+const CAPACITY: usize = 4_096;
+
+static QUEUE: PerProcess<Queue> = PerProcess::new();
+/// The lowest Python level that is wanted.
+static WANTED: AtomicU8 = AtomicU8::new(u8::MAX);
+
+/// One log line.
+pub(crate) struct Line {
+    /// Python's number of the level.
+    pub(crate) level: u8,
+    /// The module that speaks.
+    pub(crate) target: &'static str,
+    /// What it says.
+    pub(crate) text: String,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: Mutex<VecDeque<Line>>,
+    dropped: AtomicU64,
+}
+
+fn queue() -> &'static Queue {
+    QUEUE.get(|_| Queue::default())
+}
+
+/// Starts collecting lines of at least a Python level.
+pub(crate) fn collect(level: u8) {
+    static STARTED: Once = Once::new();
+    WANTED.store(level, Ordering::Relaxed);
+    // A subscriber that someone else has set keeps the lines; there is nobody to tell.
+    STARTED.call_once(|| drop(tracing::subscriber::set_global_default(Collector)));
+}
+
+/// Takes the lines that wait, and a line about those that were dropped.
+pub(crate) fn take() -> VecDeque<Line> {
+    let queue = queue();
+    let mut lines = std::mem::take(&mut *queue.lines.lock().unwrap_or_else(PoisonError::into_inner));
+    let dropped = queue.dropped.swap(0, Ordering::Relaxed);
+    if dropped > 0 {
+        let text = format!("{dropped} log lines were dropped because they came faster than Python takes them");
+        lines.push_back(Line { level: 30, target: "headrace", text });
+    }
+    lines
+}
+
+fn put(line: Line) {
+    let queue = queue();
+    let mut lines = queue.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.len() < CAPACITY {
+        lines.push_back(line);
+    } else {
+        queue.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Python's number of a level.
+fn number(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 40,
+        Level::WARN => 30,
+        Level::INFO => 20,
+        Level::DEBUG => 10,
+        Level::TRACE => 5,
+    }
+}
+
+/// Events only; spans are the drivers' own affair.
+struct Collector;
+
+impl Subscriber for Collector {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_event() { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let level = number(*metadata.level());
+        let ours = metadata.target().starts_with("headrace");
+        metadata.is_event() && level >= WANTED.load(Ordering::Relaxed) && (ours || level >= 30)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut words = Words::default();
+        event.record(&mut words);
+        let metadata = event.metadata();
+        let text = mask(&format!("{}{}", words.message, words.fields));
+        put(Line { level: number(*metadata.level()), target: metadata.target(), text });
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Words {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAPACITY, Line, put, take};
+
+    #[test]
+    fn a_full_queue_drops_and_says_so() {
+        for number in 0..CAPACITY + 3 {
+            put(Line { level: 20, target: "headrace", text: number.to_string() });
+        }
+        let lines = take();
+        assert_eq!(lines.len(), CAPACITY + 1);
+        assert!(lines.back().is_some_and(|line| line.text.starts_with("3 log lines were dropped")));
+        assert!(take().is_empty());
+    }
+}

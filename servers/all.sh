@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The servers of the tests, all or those named: install|start|stop|status|wipe [SERVER...]; `stopped` lists those that do
+# not run; `env` prints the variables by which the tests find them.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+action=${1:-}; shift || true
+all=("$@")
+[ $# -gt 0 ] || all=(cassandra kafka mariadb mysql cassandra-secure)
+
+one() { # one ACTION SERVER
+  if [ "$2" = cassandra-secure ]; then CASSANDRA_SECURE=1 "$root/servers/cassandra.sh" "$1"
+  else "$root/servers/$2.sh" "$1"; fi
+}
+every() { # every ACTION: side by side, failing when one fails
+  local server pids=() pid failed=0
+  for server in "${all[@]}"; do one "$1" "$server" & pids+=($!); done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+  return $failed
+}
+environment() {
+  local kafka=${KAFKA_PORT:-$((19092 + offset))} mariadb=${MARIADB_PORT:-$((13306 + offset))}
+  cat <<ENV
+export HEADRACE_TEST_CASSANDRA=cassandra://127.0.0.1:${CASSANDRA_PORT:-$((19042 + offset))}
+export HEADRACE_TEST_CASSANDRA_SECURE=cassandra://cassandra:cassandra@127.0.0.1:${CASSANDRA_SECURE_PORT:-$((19142 + offset))}
+export HEADRACE_TEST_KAFKA=kafka://127.0.0.1:$kafka
+export HEADRACE_TEST_KAFKA_SASL=kafka://lab:lab-secret@127.0.0.1:$((kafka + 1))
+export HEADRACE_TEST_KAFKA_SECURE=kafka://lab:lab-secret@127.0.0.1:$((kafka + 2))
+export HEADRACE_TEST_KAFKA_TLS=kafka://127.0.0.1:$((kafka + 3))
+export HEADRACE_TEST_MYSQL=mysql://lab:lab@127.0.0.1:$mariadb/headrace
+export HEADRACE_TEST_MYSQL_SECURE=mysql://tls:tls@127.0.0.1:$mariadb/headrace
+export HEADRACE_TEST_MYSQL9=mysql://lab:lab@127.0.0.1:${MYSQL_PORT:-$((13307 + offset))}/headrace
+export HEADRACE_TEST_CERTIFICATES='$state/certificates'
+ENV
+}
+
+case $action in
+  install | start | stop | wipe) every "$action" ;;
+  status) for server in "${all[@]}"; do one status "$server" || true; done ;;
+  stopped) for server in "${all[@]}"; do one status "$server" >/dev/null || echo "$server"; done ;;
+  env) environment ;;
+  *) say "usage: $0 install|start|stop|status|wipe|stopped|env [SERVER...]"; exit 2 ;;
+esac

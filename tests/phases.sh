@@ -1,0 +1,139 @@
+# shellcheck shell=bash disable=SC2154 # root comes from ./run
+# The phases of `./run test`, each timed, logged to .headrace/logs and counted (sourced by ./run).
+
+logs=$HEADRACE_HOME/logs
+phase_limit=2400 # seconds after which a phase counts as hung
+rows=() passed=0 failed=0 result=ok
+
+run_tests() {
+  local quick=0
+  case ${1:-} in quick) quick=1 ;; '') ;; *) usage >&2; exit 2 ;; esac
+  mkdir -p "$logs"; rm -f "$logs"/*.log
+  # shellcheck disable=SC2086 # one word per variable
+  unset ${!HEADRACE_TEST_@}
+  need_rust; need_python
+  [ $quick = 1 ] || need_java
+  cd "$root" || exit
+  trap clean_up EXIT
+  trap 'exit 130' INT TERM
+
+  [ $quick = 1 ] || job install "$root/servers/all.sh" install
+  phase check format cargo fmt --all --check
+  phase check clippy cargo clippy --workspace --all-targets --quiet -- --deny warnings
+  phase check build cargo test --no-run
+  if [ $quick = 1 ]; then
+    phase cargo unit cargo test --no-fail-fast -- --show-output
+  else
+    phase cargo unit unit_tests
+    phase check servers start_servers
+    if [ $result = ok ]; then
+      eval "$("$root/servers/all.sh" env)"
+      phase cargo servers-tests cargo test --no-fail-fast --test '*' -- --show-output
+    fi
+  fi
+  phase check wheel test_wheel
+  [ $result = failed ] || phase pytest python "$HEADRACE_HOME/venv/bin/python" -m pytest -q -rs "$root/pylib/tests"
+  if [ $quick = 0 ] && [ -x "$root/tests/airflow.sh" ]; then phase check airflow "$root/tests/airflow.sh"; fi
+  summary
+}
+
+unit_tests() {
+  local code=0
+  cargo test --no-fail-fast --lib --bins -- --show-output || code=1
+  cargo test --no-fail-fast --doc || code=1
+  return $code
+}
+
+start_servers() {
+  wait_for_job install
+  # Servers that already run stay as they are, before and after; the others start empty.
+  "$root/servers/all.sh" stopped >"$logs/ours.txt"
+  local servers
+  mapfile -t servers <"$logs/ours.txt"
+  [ ${#servers[@]} = 0 ] || "$root/servers/all.sh" wipe "${servers[@]}"
+  "$root/servers/all.sh" start
+}
+
+test_wheel() {
+  local packages=(pytest)
+  [ ! -f "$root/pylib/tests/requirements.txt" ] || packages+=(--requirement "$root/pylib/tests/requirements.txt")
+  rm -rf "$HEADRACE_HOME/wheels"
+  wheel "$HEADRACE_HOME/wheels"
+  python_packages "${packages[@]}"
+  "$HEADRACE_HOME/venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$HEADRACE_HOME"/wheels/*.whl
+}
+
+# A job is a background process group, so that Ctrl-C and clean_up reach everything it started.
+job() { # job NAME COMMAND...
+  local name=$1; shift
+  set -m
+  ( "$@" ) >"$logs/$name.log" 2>&1 </dev/null &
+  set +m
+  echo $! >"$logs/$name.pid"
+}
+wait_for_job() { local pid; pid=$(cat "$logs/$1.pid"); while kill -0 "$pid" 2>/dev/null; do sleep 0.3; done; }
+
+phase() { # phase check|cargo|pytest NAME COMMAND...: sets `result`
+  local kind=$1 name=$2 log=$logs/$2.log started=$SECONDS told=$SECONDS pid seconds counts ok bad skipped; shift 2
+  echo "== $name"
+  job "$name" "$@"
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+    if [ $((SECONDS - told)) -ge 60 ]; then
+      told=$SECONDS
+      echo "   $((SECONDS - started)) s: $(tail -n 1 "$log" | cut -c 1-100)"
+    fi
+    if [ $((SECONDS - started)) -ge $phase_limit ]; then kill -KILL -- "-$pid"; echo "stopped after $phase_limit s" >>"$log"; fi
+  done
+  result=ok; wait "$pid" || result=failed
+  seconds=$((SECONDS - started))
+
+  counts=$(count "$kind" "$log")
+  read -r ok bad skipped <<<"$counts"
+  # With all servers up nothing may ask for one: it would be a test that never runs.
+  if [ -n "${HEADRACE_TEST_CASSANDRA:-}" ] && grep -q '^SKIP: set HEADRACE_TEST' "$log"; then
+    echo "these tests did not run: $(grep '^SKIP: set HEADRACE_TEST' "$log" | sort | uniq -c)" >>"$log"
+    result=failed
+  fi
+  if [ "$kind" != check ] && [ $((ok + bad)) = 0 ]; then echo "no test ran" >>"$log"; result=failed; fi
+  if [ $result = failed ] && [ "$bad" = 0 ]; then bad=1; fi
+  if [ "$bad" != 0 ]; then result=failed; tail -n 120 "$log"; echo "-- the whole output of $name: $log"; fi
+  passed=$((passed + ok)) failed=$((failed + bad))
+  rows+=("$(printf '%-14s %8d %8d %8d %8d   %s' "$name" "$seconds" "$ok" "$bad" "$skipped" "$result")")
+  echo "   $result in $seconds s"
+}
+
+count() { # count KIND LOG: passed, failed and skipped tests in the output of cargo or pytest
+  case $1 in
+    cargo) awk '/^test result:/ {ok += $4; bad += $6; skipped += $8} /^SKIP/ {skipped++} END {print ok + 0, bad + 0, skipped + 0}' "$2" ;;
+    pytest) awk '/[0-9]+ (passed|failed|skipped|errors?).* in [0-9.]+s/ {ok = bad = skipped = 0
+        for (i = 2; i <= NF; i++) {
+          if ($i ~ /^passed/) ok = $(i - 1); if ($i ~ /^(failed|error)/) bad += $(i - 1); if ($i ~ /^skipped/) skipped = $(i - 1) } }
+      END {print ok + 0, bad + 0, skipped + 0}' "$2" ;;
+    *) echo 0 0 0 ;;
+  esac
+}
+
+summary() {
+  echo
+  printf '%-14s %8s %8s %8s %8s\n' phase seconds passed failed skipped
+  printf '%s\n' "${rows[@]}"
+  printf '%-14s %8d\n' total $SECONDS
+  grep -hs '^SKIP' "$logs"/*.log | sort | uniq -c | sed 's/^ */skipped /' || true
+  echo
+  echo "$passed passed, $failed failed"
+  [ $failed = 0 ]
+}
+
+clean_up() {
+  local code=$? pid ours
+  trap '' INT TERM
+  for pid in $(jobs -pr); do kill -TERM -- "-$pid" 2>/dev/null || true; done
+  if [ -s "$logs/ours.txt" ]; then
+    mapfile -t ours <"$logs/ours.txt"
+    "$root/servers/all.sh" stop "${ours[@]}" || true
+    rm -f "$logs/ours.txt"
+  fi
+  exit $code
+}

@@ -1,0 +1,174 @@
+//! The report of a step as a table for people.
+
+use headrace_core::Report;
+use headrace_core::progress::thousands;
+use headrace_core::report::Outcome;
+use serde_json::Value;
+
+use crate::table;
+
+/// Writes the report; `colour` is for terminals.
+pub(crate) fn render(report: &Report, colour: bool) -> String {
+    let counts = &report.counts;
+    let mut lines = Lines::default();
+    let fates = [
+        ("rows read", counts.read, "read"),
+        ("rows written", counts.written, "written"),
+        ("rows duplicate", counts.duplicate, "duplicate"),
+        ("rows dead-lettered", counts.dead_lettered, "dead_letter"),
+        ("rows ignored", counts.ignored, "ignored"),
+    ];
+    let mut classes: Vec<(&String, &u64)> = counts.classes.iter().collect();
+    for (label, count, prefix) in fates {
+        lines.pair(0, label, &thousands(count));
+        classes.retain(|(name, class)| match name.split_once(':') {
+            Some((before, after)) if before == prefix => {
+                lines.pair(1, &after.replace('_', " "), &thousands(**class));
+                false
+            }
+            _ => true,
+        });
+    }
+    if !classes.is_empty() {
+        lines.title("classes");
+        for (name, class) in classes {
+            lines.pair(1, &name.replace([':', '_'], " "), &thousands(*class));
+        }
+    }
+    if counts.bytes > 0 {
+        lines.pair(0, "bytes read", &thousands(counts.bytes));
+    }
+    lines.pair(0, "seconds", &format!("{:.2}", report.seconds));
+    if counts.read > 0 {
+        lines.pair(0, "rows/s", &thousands(report.rows_per_second.round() as u64));
+    }
+    if !report.positions.is_empty() {
+        lines.title("position");
+        for (partition, position) in &report.positions {
+            let text = u64::try_from(*position).map_or_else(|_| position.to_string(), thousands);
+            lines.pair(1, partition, &text);
+        }
+    }
+    for (name, value) in &report.facts {
+        fact(&mut lines, 0, &name.replace('_', " "), value);
+    }
+    let mut text = format!("{}\n{}", heading(report, colour), lines.align());
+    for note in &report.notes {
+        text.push_str(&format!("\n{}\n", note.trim_end()));
+    }
+    text
+}
+
+fn heading(report: &Report, colour: bool) -> String {
+    let (word, code) = match report.outcome {
+        Outcome::Complete if report.counts.dead_lettered > 0 => ("complete, with dead letters", 33),
+        Outcome::Complete => ("complete", 32),
+        Outcome::Stopped => ("stopped, to be continued", 33),
+        Outcome::Different => ("DIFFERENCES FOUND", 31),
+    };
+    if colour {
+        format!("\x1b[1m{}\x1b[0m: \x1b[{code}m{word}\x1b[0m\n", report.step)
+    } else {
+        format!("{}: {word}\n", report.step)
+    }
+}
+
+fn fact(lines: &mut Lines, depth: usize, name: &str, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            lines.title_at(depth, name);
+            for (field, inner) in fields {
+                fact(lines, depth + 1, &field.replace('_', " "), inner);
+            }
+        }
+        Value::Array(values) => {
+            lines.title_at(depth, name);
+            match table::of_objects(values) {
+                Some(rows) => rows.into_iter().for_each(|row| lines.text(depth + 1, row)),
+                None => values.iter().for_each(|value| lines.text(depth + 1, table::scalar(value))),
+            }
+        }
+        scalar => lines.pair(depth, name, &table::scalar(scalar)),
+    }
+}
+
+/// Lines of labels and values, and of running text.
+#[derive(Default)]
+struct Lines(Vec<(String, Option<String>)>);
+
+impl Lines {
+    fn pair(&mut self, depth: usize, label: &str, value: &str) {
+        self.0.push((format!("{}{label}", "  ".repeat(depth)), Some(value.to_owned())));
+    }
+
+    fn title(&mut self, label: &str) {
+        self.title_at(0, label);
+    }
+
+    fn title_at(&mut self, depth: usize, label: &str) {
+        self.text(depth, label.to_owned());
+    }
+
+    fn text(&mut self, depth: usize, text: String) {
+        self.0.push((format!("{}{text}", "  ".repeat(depth)), None));
+    }
+
+    /// Numbers end in one column, other values begin in one.
+    fn align(self) -> String {
+        let is_number = |value: &str| value.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.' | '-'));
+        let labels = self.0.iter().filter(|(_, value)| value.is_some()).map(|(label, _)| label.chars().count());
+        let label_width = labels.max().unwrap_or(0);
+        let numbers = self.0.iter().filter_map(|(_, value)| value.as_deref()).filter(|value| is_number(value));
+        let number_width = numbers.map(str::len).max().unwrap_or(0);
+        let mut text = String::new();
+        for (label, value) in self.0 {
+            match value {
+                None => text.push_str(&label),
+                Some(value) if is_number(&value) => {
+                    text.push_str(&format!("{label:<label_width$}  {value:>number_width$}"))
+                }
+                Some(value) => text.push_str(&format!("{label:<label_width$}  {value}")),
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+    use headrace_core::Report;
+    use headrace_core::report::Outcome;
+    use serde_json::json;
+
+    fn sample() -> Report {
+        let mut report = Report::new("recruitment load");
+        report.counts.read = 1_234_567;
+        report.counts.written = 1_234_560;
+        report.counts.dead_lettered = 7;
+        report.counts.class("written:counted", 1_000_000);
+        report.counts.class("dead_letter:bad_number", 7);
+        report.counts.class("unusual", 3);
+        report.seconds = 1.5;
+        report.rows_per_second = 823_044.7;
+        report.positions.insert("users_created-0".to_owned(), 4_096);
+        report.fact("out", "result.csv");
+        report.fact("top", json!([{"job": 76, "spend": "2.00"}, {"job": 188, "spend": "86.00"}]));
+        report.note("7 rows were refused.");
+        report
+    }
+
+    #[test]
+    fn a_report_is_a_table() {
+        insta::assert_snapshot!(render(&sample(), false), @"");
+    }
+
+    #[test]
+    fn differences_are_loud_and_colours_only_on_request() {
+        let mut report = sample();
+        report.outcome = Outcome::Different;
+        assert!(render(&report, false).starts_with("recruitment load: DIFFERENCES FOUND\n"));
+        assert!(!render(&report, false).contains('\x1b') && render(&report, true).contains("\x1b[31m"));
+    }
+}

@@ -1,0 +1,187 @@
+//! The connection: one driver session with its prepared statements, and requests that are tried again while the server is busy.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use headrace_core::retry::Backoff;
+use headrace_core::{Error, Ident, Result};
+use scylla::client::PoolSize;
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::errors::ExecutionError;
+use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
+use scylla::response::query_result::{QueryResult, QueryRowsResult};
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::statement::{Consistency, SerialConsistency, Statement};
+use tokio::time::Instant;
+
+use super::options::Options;
+use super::window::Window;
+use super::{failure, tls};
+
+/// Without any progress for so long, a request gives up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a statement may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Use {
+    /// Reads and writes of rows, at the consistency the URL asks for.
+    Rows,
+    /// State, which must be seen by every later reader: at least a quorum.
+    State,
+    /// Reads of the ledger, which finish half-done commits first.
+    Ledger,
+    /// Conditional writes of the ledger: never repeated blindly.
+    Commit,
+}
+
+/// One connection, shared by everything that works on a store.
+pub(super) struct Client {
+    pub(super) session: Session,
+    pub(super) keyspace: Ident,
+    /// `host:port,…`, for messages.
+    pub(super) servers: String,
+    pub(super) window: Window,
+    pub(super) replication: String,
+    consistency: Consistency,
+    timeout: Duration,
+    prepared: Mutex<HashMap<(String, Use), PreparedStatement>>,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// See [`failure::connecting`].
+    pub(super) async fn connect(options: Options) -> Result<Self> {
+        let profile = ExecutionProfile::builder()
+            .consistency(options.consistency)
+            .serial_consistency(Some(SerialConsistency::Serial))
+            .request_timeout(Some(options.timeout))
+            .build();
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&options.hosts)
+            .default_execution_profile_handle(profile.into_handle())
+            .pool_size(PoolSize::PerHost(const { std::num::NonZeroUsize::MIN.saturating_add(1) }))
+            // Timestamps of one writer never go backwards, also when its writes take different ways.
+            .timestamp_generator(Arc::new(MonotonicTimestampGenerator::new()))
+            .keyspaces_to_fetch([options.keyspace.as_str()])
+            .fetch_full_schema_metadata(false);
+        if let Some((user, password)) = &options.login {
+            builder = builder.user(user, password.reveal());
+        }
+        if let Some(datacenter) = &options.datacenter {
+            builder = builder.prefer_datacenter(datacenter.clone());
+        }
+        if options.tls {
+            builder = builder.tls_context(Some(tls::client(options.tls_ca.as_deref())?));
+        }
+        let session = builder.build().await.map_err(|error| failure::connecting(&options, &error))?;
+        Ok(Self {
+            session,
+            servers: options.hosts.join(","),
+            window: Window::new(options.concurrency),
+            replication: options.replication,
+            keyspace: options.keyspace,
+            consistency: options.consistency,
+            timeout: options.timeout,
+            prepared: Mutex::default(),
+        })
+    }
+
+    /// Prepares a statement, once.
+    ///
+    /// # Errors
+    /// A configuration error when the server refuses it, naming what is missing.
+    pub(super) async fn prepare(&self, context: &str, cql: &str, kind: Use) -> Result<PreparedStatement> {
+        let key = (cql.to_owned(), kind);
+        if let Some(known) = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(known.clone());
+        }
+        let mut statement = Statement::new(cql);
+        statement.set_is_idempotent(kind != Use::Commit);
+        statement.set_consistency(match kind {
+            Use::Rows => self.consistency,
+            Use::Ledger => Consistency::Serial,
+            Use::Commit => Consistency::Quorum,
+            Use::State => self.state_consistency(),
+        });
+        let prepared = tokio::time::timeout(self.timeout, self.session.prepare(statement))
+            .await
+            .map_err(|_| Error::external(context, "the server does not answer"))?
+            .map_err(|error| failure::explain_prepare(context, &error))?;
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone());
+        Ok(prepared)
+    }
+
+    /// Quorums meet each other: state written under a commit is seen by all that read behind it.
+    fn state_consistency(&self) -> Consistency {
+        match self.consistency {
+            Consistency::All => Consistency::All,
+            Consistency::LocalQuorum | Consistency::LocalOne => Consistency::LocalQuorum,
+            _ => Consistency::Quorum,
+        }
+    }
+
+    /// Runs a statement that may be repeated, patiently.
+    ///
+    /// # Errors
+    /// External when the server stays busy or away, configuration when it refuses.
+    pub(super) async fn run(
+        &self,
+        context: &str,
+        statement: &PreparedStatement,
+        values: impl SerializeRow,
+    ) -> Result<QueryResult> {
+        let mut patience = Patience::new();
+        loop {
+            match self.session.execute_unpaged(statement, &values).await {
+                Ok(result) => return Ok(result),
+                Err(error) => patience.wait(context, error).await?,
+            }
+        }
+    }
+
+    /// Runs a reading statement and gives its rows.
+    ///
+    /// # Errors
+    /// As [`Client::run`].
+    pub(super) async fn rows(
+        &self,
+        context: &str,
+        statement: &PreparedStatement,
+        values: impl SerializeRow,
+    ) -> Result<QueryRowsResult> {
+        failure::answer(context, self.run(context, statement, values).await?.into_rows_result())
+    }
+}
+
+/// Waits between tries of a request that may be repeated.
+pub(super) struct Patience {
+    started: Instant,
+    retry: u32,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { started: Instant::now(), retry: 0 }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The failure, explained, when trying again cannot help or did not help for [`PATIENCE`].
+    pub(super) async fn wait(&mut self, context: &str, error: ExecutionError) -> Result<()> {
+        let pause = Backoff::default().pause(self.retry).filter(|pause| self.started.elapsed() + *pause < PATIENCE);
+        let Some(pause) = pause.filter(|_| failure::is_overload(&error)) else {
+            return Err(failure::explain(context, &error));
+        };
+        tracing::debug!(%error, context, "cassandra is busy: trying again");
+        tokio::time::sleep(pause).await;
+        self.retry += 1;
+        Ok(())
+    }
+}

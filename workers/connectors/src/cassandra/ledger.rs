@@ -1,0 +1,362 @@
+//! The ledger: one Cassandra partition per scope, changed only by lightweight transactions.
+//!
+//! A row per source partition holds its epoch and position; what belongs to the whole scope (the number of the last
+//! commit, counters, the last epoch given out) is in static columns. A claim raises the scope's last epoch and writes it to
+//! the claimed rows. A commit is **one** conditional batch: it applies if and only if every claim still has its epoch and
+//! no other commit came between, so a worker that was overtaken can change nothing. Epochs are never given out twice, also
+//! not after [`Ledger::forget`], which starts a new generation and keeps the last epoch.
+//!
+//! An answer that was lost leaves the outcome open: such a commit is an external error, and the next [`Ledger::read`],
+//! which is serial, finishes or ends it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headrace_core::position::{Claim, Partition, Position, Reached};
+use headrace_core::retry::Backoff;
+use headrace_core::{Counts, Error, Result};
+use scylla::deserialize::row::ColumnIterator;
+use scylla::errors::ExecutionError;
+use scylla::statement::Consistency;
+use scylla::statement::batch::{Batch, BatchStatement, BatchType};
+use scylla::value::CqlValue;
+
+use super::client::{Client, Use};
+use super::failure;
+use super::storage::quoted;
+
+/// The ledger's tables and their definitions.
+///
+/// Deleted state may come back from a server that missed the deletion: readers tolerate that (state is a union of
+/// segments), so tombstones need not be kept for days.
+pub(super) const LEDGER_TABLES: [(&str, &str); 2] = [
+    (
+        "headrace_ledger",
+        "(scope text, last_epoch bigint static, generation bigint static, sequence bigint static, counters text static, \
+         unit text static, unit_sequence bigint static, unit_keys text static, \
+         partition text, epoch bigint, position bigint, detail text, PRIMARY KEY ((scope), partition))",
+    ),
+    (
+        "headrace_state",
+        "(scope text, generation bigint, space text, key bigint, sequence bigint, unit text, chunk int, \
+         chunks int, committed boolean, blob blob, \
+         PRIMARY KEY ((scope, generation, space, key), sequence, unit, chunk)) WITH gc_grace_seconds = 3600",
+    ),
+];
+
+/// Pauses between tries that another worker won: it made progress, so ours comes soon.
+const CONTENDED: Backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(1), retries: 60 };
+
+/// The unit that wrote state last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LastUnit {
+    pub(super) tag: String,
+    pub(super) sequence: i64,
+    /// The keys it wrote, by space.
+    pub(super) keys: BTreeMap<String, Vec<i64>>,
+}
+
+/// What the ledger knows of a scope.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    last_epoch: Option<i64>,
+    pub(super) generation: Option<i64>,
+    sequence: Option<i64>,
+    pub(super) counters: Counts,
+    pub(super) last_unit: Option<LastUnit>,
+    /// Epoch and position of each partition.
+    partitions: BTreeMap<Partition, (Option<i64>, Option<Position>)>,
+}
+
+impl Scope {
+    pub(super) fn sequence(&self) -> i64 {
+        self.sequence.unwrap_or(0)
+    }
+
+    /// The generation that begins when the scope is forgotten as it is.
+    pub(super) fn next_generation(&self) -> i64 {
+        self.last_epoch.unwrap_or(0) + 1
+    }
+
+    /// All committed positions.
+    pub(super) fn positions(&self) -> Reached {
+        let committed = |(partition, (_, position)): (&Partition, &(Option<i64>, Option<Position>))| {
+            position.as_ref().map(|position| (partition.clone(), position.clone()))
+        };
+        self.partitions.iter().filter_map(committed).collect()
+    }
+
+    /// The committed positions of claimed partitions.
+    pub(super) fn claimed_positions(&self, claims: &[Claim]) -> Reached {
+        let mut positions = self.positions();
+        positions.retain(|partition, _| claims.iter().any(|claim| claim.partition == *partition));
+        positions
+    }
+
+    /// Checks that every claim is the newest.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] naming the first that is not.
+    pub(super) fn check(&self, claims: &[Claim]) -> Result<()> {
+        match claims.iter().find(|claim| self.epoch(&claim.partition) != Some(claim.epoch)) {
+            Some(claim) => Err(Error::Fenced(claim.partition.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    fn epoch(&self, partition: &Partition) -> Option<i64> {
+        self.partitions.get(partition).and_then(|(epoch, _)| *epoch)
+    }
+}
+
+/// What a commit changes.
+pub(super) struct Change<'a> {
+    pub(super) claims: &'a [Claim],
+    pub(super) reached: &'a Reached,
+    pub(super) counters: &'a Counts,
+    /// Set when the unit wrote state.
+    pub(super) unit: Option<&'a LastUnit>,
+}
+
+type Values = Vec<Option<CqlValue>>;
+
+/// The ledger of a keyspace.
+pub(super) struct Ledger {
+    pub(super) client: Arc<Client>,
+    table: String,
+    context: String,
+}
+
+impl Ledger {
+    pub(super) fn new(client: Arc<Client>) -> Self {
+        let table = format!("{}.headrace_ledger", quoted(&client.keyspace));
+        let context = format!("cannot use the ledger in keyspace `{}`", client.keyspace);
+        Self { client, table, context }
+    }
+
+    /// Reads a scope, as of after every commit that was answered.
+    ///
+    /// # Errors
+    /// Configuration when there is no ledger, external when it cannot be read.
+    pub(super) async fn read(&self, scope: &str) -> Result<Scope> {
+        let cql = format!(
+            "SELECT last_epoch, generation, sequence, counters, unit, unit_sequence, unit_keys, partition, epoch, position, detail FROM {} WHERE scope = ?",
+            self.table
+        );
+        type Row = (
+            Option<i64>,
+            Option<i64>,
+            Option<i64>,
+            Option<String>,
+            Option<String>,
+            Option<i64>,
+            Option<String>,
+            Option<String>,
+            Option<i64>,
+            Option<i64>,
+            Option<String>,
+        );
+        let statement = self.client.prepare(&self.context, &cql, Use::Ledger).await?;
+        let rows = self.client.rows(&self.context, &statement, (scope,)).await?;
+        let mut read = Scope::default();
+        for (number, row) in failure::answer(&self.context, rows.rows::<Row>())?.enumerate() {
+            let (last_epoch, generation, sequence, counters, unit, unit_sequence, keys, partition, epoch, position, detail) =
+                failure::answer(&self.context, row)?;
+            if number == 0 {
+                (read.last_epoch, read.generation, read.sequence) = (last_epoch, generation, sequence);
+                read.counters = self.parse(counters.as_deref())?;
+                read.last_unit = match (unit, unit_sequence) {
+                    (Some(tag), Some(sequence)) => Some(LastUnit { tag, sequence, keys: self.parse(keys.as_deref())? }),
+                    _ => None,
+                };
+            }
+            if let Some(partition) = partition {
+                let position = position.map(|at| Position::with_detail(at, detail.unwrap_or_default()));
+                read.partitions.insert(Partition::new(partition), (epoch, position));
+            }
+        }
+        Ok(read)
+    }
+
+    fn parse<T: Default + serde::de::DeserializeOwned>(&self, json: Option<&str>) -> Result<T> {
+        let Some(json) = json else { return Ok(T::default()) };
+        serde_json::from_str(json).map_err(|error| Error::data(format!("{}: it is damaged: {error}", self.context)))
+    }
+
+    /// Claims partitions: see [`headrace_core::store::Store::claim`]. May be repeated; each time raises the epochs.
+    ///
+    /// # Errors
+    /// External when other workers or an absent server keep it from succeeding.
+    pub(super) async fn claim(&self, scope: &str, partitions: &[Partition]) -> Result<Vec<Claim>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut retry = 0;
+        let epoch = loop {
+            let last = self.read(scope).await?.last_epoch;
+            let epoch = last.unwrap_or(0) + 1;
+            let mut changes = vec![(
+                format!("UPDATE {} SET last_epoch = ? WHERE scope = ? IF last_epoch = ?", self.table),
+                vec![number(epoch), text(scope), last.map(CqlValue::BigInt)],
+            )];
+            for partition in partitions {
+                changes.push((
+                    format!("UPDATE {} SET epoch = ? WHERE scope = ? AND partition = ?", self.table),
+                    vec![number(epoch), text(scope), text(&partition.0)],
+                ));
+            }
+            match self.apply(changes).await {
+                Ok(true) => break epoch,
+                Ok(false) => {}
+                // Raising the epoch once more than needed does no harm.
+                Err(Refused::Unknown(error)) => tracing::debug!(%error, "the answer to a claim was lost: claiming again"),
+                Err(Refused::Error(error)) => return Err(error),
+            }
+            self.pause(&mut retry, "other workers keep claiming").await?;
+        };
+        // Read behind the claim: from here on no older claim can move these positions.
+        let read = self.read(scope).await?;
+        let claim = |partition: &Partition| Claim {
+            partition: partition.clone(),
+            epoch,
+            position: read.partitions.get(partition).and_then(|(_, position)| position.clone()),
+        };
+        Ok(partitions.iter().map(claim).collect())
+    }
+
+    /// Tries to commit behind a scope as it was read; tells whether it applied.
+    ///
+    /// # Errors
+    /// External when the outcome is unknown.
+    pub(super) async fn commit(&self, scope: &str, read: &Scope, change: &Change<'_>) -> Result<bool> {
+        let sequence = read.sequence() + 1;
+        let mut set = "sequence = ?, counters = ?".to_owned();
+        let counters = serde_json::to_string(change.counters)
+            .map_err(|error| Error::data(format!("{}: {error}", self.context)))?;
+        let mut values = vec![number(sequence), text(&counters)];
+        if let Some(unit) = change.unit {
+            let keys = serde_json::to_string(&unit.keys)
+                .map_err(|error| Error::data(format!("{}: {error}", self.context)))?;
+            set.push_str(", unit = ?, unit_sequence = ?, unit_keys = ?");
+            values.extend([text(&unit.tag), number(unit.sequence), text(&keys)]);
+        }
+        values.extend([text(scope), read.sequence.map(CqlValue::BigInt), read.generation.map(CqlValue::BigInt)]);
+        let scope_change =
+            format!("UPDATE {} SET {set} WHERE scope = ? IF sequence = ? AND generation = ?", self.table);
+        let mut changes = vec![(scope_change, values)];
+        for claim in change.claims {
+            let mut set = "epoch = ?".to_owned();
+            let mut values = vec![number(claim.epoch)];
+            if let Some(position) = change.reached.get(&claim.partition) {
+                set.push_str(", position = ?, detail = ?");
+                values.extend([number(position.at), text(&position.detail)]);
+            }
+            values.extend([text(scope), text(&claim.partition.0), number(claim.epoch)]);
+            changes.push((
+                format!("UPDATE {} SET {set} WHERE scope = ? AND partition = ? IF epoch = ?", self.table),
+                values,
+            ));
+        }
+        self.apply(changes).await.map_err(|refused| match refused {
+            Refused::Unknown(error) => {
+                Error::external(format!("cannot commit `{scope}`: the outcome is unknown"), error.to_string())
+            }
+            Refused::Error(error) => error,
+        })
+    }
+
+    /// Forgets a scope and starts its next generation, so that nothing of the old one is ever seen again; gives the scope as it was.
+    ///
+    /// # Errors
+    /// External when it cannot be done.
+    pub(super) async fn forget(&self, scope: &str) -> Result<Scope> {
+        let mut retry = 0;
+        loop {
+            let read = self.read(scope).await?;
+            let epoch = read.next_generation();
+            let mut changes = vec![(
+                format!(
+                    "UPDATE {} SET last_epoch = ?, generation = ?, sequence = ?, counters = ?, unit = ?, unit_sequence = ?, unit_keys = ? WHERE scope = ? IF last_epoch = ?",
+                    self.table
+                ),
+                vec![
+                    number(epoch),
+                    number(epoch),
+                    None,
+                    None,
+                    None,
+                    None,
+                    None,
+                    text(scope),
+                    read.last_epoch.map(CqlValue::BigInt),
+                ],
+            )];
+            for partition in read.partitions.keys() {
+                changes.push((
+                    format!("DELETE FROM {} WHERE scope = ? AND partition = ?", self.table),
+                    vec![text(scope), text(&partition.0)],
+                ));
+            }
+            match self.apply(changes).await {
+                Ok(true) => return Ok(read),
+                Ok(false) => {}
+                Err(Refused::Unknown(error)) => tracing::debug!(%error, "the answer to forgetting was lost: forgetting again"),
+                Err(Refused::Error(error)) => return Err(error),
+            }
+            self.pause(&mut retry, "other workers keep claiming").await?;
+        }
+    }
+
+    /// Waits before trying again what another worker was quicker with.
+    ///
+    /// # Errors
+    /// External when that happened too often.
+    pub(super) async fn pause(&self, retry: &mut u32, why: &str) -> Result<()> {
+        let Some(pause) = CONTENDED.pause(*retry) else { return Err(Error::external(&self.context, why)) };
+        *retry += 1;
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    /// Applies changes of one scope if all their conditions hold.
+    async fn apply(&self, changes: Vec<(String, Values)>) -> Result<bool, Refused> {
+        let mut statements: Vec<BatchStatement> = Vec::new();
+        let mut values = Vec::new();
+        for (cql, bound) in changes {
+            let statement = self.client.prepare(&self.context, &cql, Use::Commit).await.map_err(Refused::Error)?;
+            statements.push(statement.into());
+            values.push(bound);
+        }
+        let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
+        batch.set_consistency(Consistency::Quorum);
+        let result = self.client.session.batch(&batch, &values).await.map_err(|error| {
+            if failure::is_overload(&error) {
+                Refused::Unknown(error)
+            } else {
+                Refused::Error(failure::explain(&self.context, &error))
+            }
+        })?;
+        let rows = failure::answer(&self.context, result.into_rows_result()).map_err(Refused::Error)?;
+        // The first column of every row says whether the whole batch applied.
+        let row = failure::answer(&self.context, rows.first_row::<ColumnIterator<'_, '_>>()).map_err(Refused::Error)?;
+        let applied = row.into_iter().next().and_then(std::result::Result::ok).and_then(|column| column.slice);
+        Ok(applied.is_some_and(|slice| slice.as_slice() == [1]))
+    }
+}
+
+/// Why changes were not answered with yes or no.
+enum Refused {
+    /// They may have been applied or not, or may be later.
+    Unknown(ExecutionError),
+    /// They were not.
+    Error(Error),
+}
+
+fn number(value: i64) -> Option<CqlValue> {
+    Some(CqlValue::BigInt(value))
+}
+
+fn text(value: &str) -> Option<CqlValue> {
+    Some(CqlValue::Text(value.to_owned()))
+}

@@ -1,0 +1,123 @@
+//! Keyspace and tables: created when missing, checked when there.
+
+use std::collections::BTreeMap;
+
+use headrace_core::table::{Column, Table};
+use headrace_core::{Error, Ident, Result};
+
+use super::client::{Client, Patience, Use};
+use super::failure;
+use super::ledger::LEDGER_TABLES;
+use super::storage::{Layout, Storage, quoted};
+
+/// Creates what is missing and checks the rest.
+///
+/// # Errors
+/// A configuration error naming the table and the difference.
+pub(super) async fn create(client: &Client, tables: &[&Table]) -> Result<()> {
+    let layouts: Vec<Layout<'_>> =
+        tables.iter().map(|table| Layout::of(&client.keyspace, table)).collect::<Result<_>>()?;
+    let keyspace = &client.keyspace;
+    if !has_keyspace(client).await? {
+        let cql = format!("CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {}", quoted(keyspace), client.replication);
+        change(client, &format!("cannot create keyspace `{keyspace}`"), &cql).await?;
+    }
+    for (name, definition) in LEDGER_TABLES {
+        if columns(client, name).await?.is_empty() {
+            let cql = format!("CREATE TABLE IF NOT EXISTS {}.{name} {definition}", quoted(keyspace));
+            change(client, &format!("cannot create table `{keyspace}.{name}`"), &cql).await?;
+        }
+    }
+    for (table, layout) in tables.iter().zip(&layouts) {
+        let name = table.name.as_str();
+        let mut found = columns(client, name).await?;
+        if found.is_empty() {
+            change(client, &format!("cannot create table `{keyspace}.{name}`"), &layout.create()).await?;
+            found = columns(client, name).await?;
+        }
+        check(layout, &found).map_err(|difference| {
+            Error::configuration(format!(
+                "table `{keyspace}.{name}` is there already, but {difference}; alter or drop it, or choose another table"
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// Tells whether a table is there.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(super) async fn has_table(client: &Client, table: &Ident) -> Result<bool> {
+    Ok(!columns(client, table.as_str()).await?.is_empty())
+}
+
+async fn has_keyspace(client: &Client) -> Result<bool> {
+    let context = "cannot read the keyspaces of Cassandra";
+    let cql = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let statement = client.prepare(context, cql, Use::State).await?;
+    Ok(client.rows(context, &statement, (client.keyspace.as_str(),)).await?.rows_num() > 0)
+}
+
+/// A column as the server describes it.
+#[derive(Clone, Debug)]
+struct Found {
+    kind: String,
+    position: i32,
+    stored: String,
+}
+
+async fn columns(client: &Client, table: &str) -> Result<BTreeMap<String, Found>> {
+    let context = format!("cannot read the columns of table `{}.{table}`", client.keyspace);
+    let cql = "SELECT column_name, kind, position, type FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?";
+    let statement = client.prepare(&context, cql, Use::State).await?;
+    let rows = client.rows(&context, &statement, (client.keyspace.as_str(), table)).await?;
+    let rows = failure::answer(&context, rows.rows::<(String, String, i32, String)>())?;
+    rows.map(|row| {
+        let (name, kind, position, stored) = failure::answer(&context, row)?;
+        Ok((name, Found { kind, position, stored }))
+    })
+    .collect()
+}
+
+/// Changes the schema and waits until all servers know.
+async fn change(client: &Client, context: &str, cql: &str) -> Result<()> {
+    tracing::debug!(cql, "changing the schema of cassandra");
+    let mut patience = Patience::new();
+    while let Err(error) = client.session.query_unpaged(cql, ()).await {
+        patience.wait(context, error).await?;
+    }
+    Ok(())
+}
+
+/// Says what differs. Further columns that are no key are fine.
+fn check(layout: &Layout<'_>, found: &BTreeMap<String, Found>) -> Result<(), String> {
+    for (kind, what, wanted) in
+        [("partition_key", "partition key", &layout.partition), ("clustering", "clustering key", &layout.clustering)]
+    {
+        let mut keys: Vec<(&i32, &str)> = found
+            .iter()
+            .filter(|(_, column)| column.kind == kind)
+            .map(|(name, column)| (&column.position, name.as_str()))
+            .collect();
+        keys.sort_unstable();
+        let has: Vec<&str> = keys.into_iter().map(|(_, name)| name).collect();
+        let wants: Vec<&str> = wanted.iter().map(|column| column.name.as_str()).collect();
+        if has != wants {
+            return Err(format!("its {what} is ({}), expected ({})", has.join(", "), wants.join(", ")));
+        }
+    }
+    layout.columns().try_for_each(|column| check_column(column, found.get(column.name.as_str())))
+}
+
+fn check_column(column: &Column, found: Option<&Found>) -> Result<(), String> {
+    let wanted = Storage::of(column).cql();
+    match found {
+        None => Err(format!("it has no column {} {wanted}", column.name)),
+        Some(found) if found.stored != wanted => {
+            Err(format!("its column {} is {}, expected {wanted}", column.name, found.stored))
+        }
+        Some(found) if found.kind == "static" => Err(format!("its column {} is static", column.name)),
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,89 @@
+//! Upserts: prepared statements of several rows, in key order, so that neighbours in the tree are written together.
+
+use std::cmp::Ordering;
+
+use headrace_core::table::{Column, Merge, Table};
+use polars::prelude::DataFrame;
+use rusqlite::Connection;
+
+use super::cells::Cells;
+use super::fault::Fault;
+use super::tables::{list, quoted};
+
+/// At most so many parameters in one statement; more rows at once gain nothing.
+const PARAMETERS: usize = 400;
+
+/// Inserts rows or merges them into those that are there.
+///
+/// # Errors
+/// A data error when a value does not fit.
+pub(super) fn upsert(connection: &Connection, table: &Table, frame: &DataFrame) -> Result<(), Fault> {
+    let columns: Vec<&Column> = table.written().collect();
+    let cells = columns.iter().map(|column| Cells::of(table, column, frame)).collect::<Result<Vec<_>, _>>()?;
+    let keys: Vec<&Cells> =
+        columns.iter().zip(&cells).filter(|(column, _)| column.merge == Merge::Key).map(|(_, cells)| cells).collect();
+    let order = in_key_order(&keys, frame.height());
+    let together = (PARAMETERS / columns.len().max(1)).max(1);
+    let chunks = order.chunks_exact(together);
+    let rest = chunks.remainder();
+    if order.len() >= together {
+        let mut statement = connection.prepare_cached(&sql(table, &columns, together))?;
+        for rows in chunks {
+            execute(&mut statement, &cells, rows)?;
+        }
+    }
+    if !rest.is_empty() {
+        let mut statement = connection.prepare_cached(&sql(table, &columns, 1))?;
+        for row in rest {
+            execute(&mut statement, &cells, std::slice::from_ref(row))?;
+        }
+    }
+    Ok(())
+}
+
+fn execute(statement: &mut rusqlite::Statement<'_>, cells: &[Cells], rows: &[usize]) -> rusqlite::Result<()> {
+    let mut parameter = 0;
+    for &row in rows {
+        for column in cells {
+            parameter += 1;
+            column.bind(statement, parameter, row)?;
+        }
+    }
+    statement.raw_execute()?;
+    Ok(())
+}
+
+fn in_key_order(keys: &[&Cells], height: usize) -> Vec<usize> {
+    let compare = |&one: &usize, &other: &usize| {
+        keys.iter().map(|key| key.compare(one, other)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    };
+    let mut order: Vec<usize> = (0..height).collect();
+    if !order.is_sorted_by(|one, other| compare(one, other).is_le()) {
+        order.sort_by(compare);
+    }
+    order
+}
+
+fn sql(table: &Table, columns: &[&Column], rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns.len()].join(", "));
+    let name = quoted(&table.name);
+    let merge = |column: &&Column| {
+        let column_name = quoted(&column.name);
+        match column.merge {
+            Merge::Replace => Some(format!("{column_name} = excluded.{column_name}")),
+            Merge::Add => Some(format!(
+                "{column_name} = CASE WHEN excluded.{column_name} IS NULL THEN {name}.{column_name} \
+                 ELSE COALESCE({name}.{column_name}, 0) + excluded.{column_name} END"
+            )),
+            Merge::Key | Merge::Computed { .. } => None,
+        }
+    };
+    let merged: Vec<String> = columns.iter().filter_map(merge).collect();
+    let then = if merged.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", merged.join(", ")) };
+    format!(
+        "INSERT INTO {name} ({}) VALUES {} ON CONFLICT ({}) DO {then}",
+        list(columns.iter().copied()),
+        vec![row.as_str(); rows].join(", "),
+        list(table.keys())
+    )
+}

@@ -1,0 +1,285 @@
+//! The thread that polls: it serves the group, gathers batches and hands them on.
+//!
+//! It is the only one that touches the consumer. A turn never blocks long, whatever the async side does: when the waiting
+//! batch is not taken for some seconds, partitions are paused and polling goes on, so that a slow sink costs no membership.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headrace_core::log::Consume;
+use headrace_core::source::Event;
+use headrace_core::{Error, Result};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::context::Context;
+use super::fault;
+use super::gather::Gatherer;
+use super::held::Held;
+use super::inquiry::Inquirer;
+use super::membership::Revocation;
+use super::shared::{Command, Shared};
+
+/// The longest wait for a message, and so the longest wait of a command.
+const POLL: Duration = Duration::from_millis(50);
+/// How long the waiting batch may stay before partitions are paused and polling goes on without them.
+const SLOW: Duration = Duration::from_secs(5);
+/// Messages gathered before looking at anything else.
+const BURST: usize = 1_024;
+
+/// The reading thread's state.
+pub(super) struct Reader {
+    pub(super) consumer: Arc<BaseConsumer<Context>>,
+    pub(super) inquirer: Arc<Inquirer>,
+    /// What errors say was being done.
+    pub(super) doing: String,
+    pub(super) topic: String,
+    pub(super) options: Consume,
+    pub(super) shared: Arc<Shared>,
+    /// Where partitions end, when not following.
+    pub(super) ends: BTreeMap<i32, i64>,
+    pub(super) held: BTreeMap<i32, Held>,
+    pub(super) revocation: Option<Revocation>,
+    /// When the group last gave or took something, or reading began.
+    pub(super) changed_at: Instant,
+    pub(super) joined: bool,
+    pub(super) down_since: Option<Instant>,
+    pub(super) looked_at: Instant,
+    open: Gatherer,
+    full_since: Option<Instant>,
+    halted: bool,
+    broken: bool,
+}
+
+impl Reader {
+    /// A reader of a consumer that has subscribed.
+    pub(super) fn new(
+        consumer: BaseConsumer<Context>,
+        inquirer: Arc<Inquirer>,
+        doing: &str,
+        topic: &str,
+        options: &Consume,
+        ends: BTreeMap<i32, i64>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            consumer: Arc::new(consumer),
+            inquirer,
+            doing: doing.to_owned(),
+            topic: topic.to_owned(),
+            options: options.clone(),
+            shared,
+            ends,
+            held: BTreeMap::new(),
+            revocation: None,
+            changed_at: now,
+            joined: false,
+            down_since: None,
+            looked_at: now,
+            open: Gatherer::new(),
+            full_since: None,
+            halted: false,
+            broken: false,
+        }
+    }
+
+    /// Reads until the source is closed or the consumer is beyond repair.
+    pub(super) fn run(&mut self) {
+        while !self.shared.is_closing() && !self.broken {
+            if let Err(error) = self.turn() {
+                self.shared.fail(error);
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<()> {
+        while let Some(command) = self.shared.next_command() {
+            match command {
+                // A receiver that is gone wants no answer.
+                Command::Start(places, reply) => drop(reply.send(self.start(&places))),
+                Command::Release(numbers) => self.release(&numbers),
+            }
+        }
+        self.serve_group()?;
+        self.heed_troubles()?;
+        self.count_remaining();
+        self.hand_over()?;
+        self.look_around()?;
+        if self.is_open_full() && self.shared.is_full() {
+            let since = *self.full_since.get_or_insert_with(Instant::now);
+            if !self.halted && since.elapsed() >= SLOW {
+                tracing::debug!(topic = self.topic, "the sink is slow: pausing");
+                self.pause_all()?;
+                self.halted = true;
+            }
+            if !self.halted {
+                self.shared.wait_for_room(POLL);
+                return Ok(());
+            }
+        } else {
+            self.full_since = None;
+            if self.halted {
+                self.halted = false;
+                let running: Vec<(i32, i64)> = self.held.iter().filter(|(_, held)| held.running).map(|(p, held)| (*p, held.next)).collect();
+                for (partition, next) in running {
+                    self.launch(partition, next)?;
+                }
+            }
+        }
+        self.gather()
+    }
+
+    fn gather(&mut self) -> Result<()> {
+        let consumer = Arc::clone(&self.consumer);
+        for _ in 0..BURST {
+            match consumer.poll(POLL) {
+                None => break,
+                Some(Ok(message)) => self.accept(&message)?,
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    if let Some(held) = self.held.get_mut(&partition).filter(|held| held.running && !self.halted) {
+                        held.catch_up();
+                    }
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    self.broken = true;
+                    return Err(Error::external(&self.doing, format!("the client cannot go on: {code}")));
+                }
+                // The context has noted it with the broker's words.
+                Some(Err(_)) => break,
+            }
+            if self.is_open_full() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some(held) = self.held.get_mut(&partition).filter(|held| held.running && !held.drained) else { return Ok(()) };
+        // Read ahead before going back, or while pausing: it comes again, in its place.
+        if offset < held.next || self.halted {
+            return Ok(());
+        }
+        if held.end.is_none_or(|end| offset < end) {
+            self.open.push(message);
+            held.advance(offset + 1);
+        } else {
+            held.drained = true;
+        }
+        if held.drained {
+            self.pause(partition)?;
+        }
+        Ok(())
+    }
+
+    fn is_open_full(&self) -> bool {
+        self.open.rows() >= self.options.batch_rows.max(1) || self.open.bytes() >= self.options.batch_bytes
+    }
+
+    fn hand_over(&mut self) -> Result<()> {
+        if self.open.rows() == 0 || self.shared.is_full() {
+            return Ok(());
+        }
+        let waited = self.open.begun().elapsed() >= self.options.interval;
+        if self.is_open_full() || waited || self.is_drained() {
+            let gathered = std::mem::replace(&mut self.open, Gatherer::new()).finish(&self.topic)?;
+            self.shared.offer(gathered);
+        }
+        Ok(())
+    }
+
+    /// Tells whether nothing of a drained topic is left in this thread.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_drained() && self.open.rows() == 0
+    }
+
+    fn is_drained(&self) -> bool {
+        !self.options.follow
+            && self.revocation.is_none()
+            && !self.held.is_empty()
+            && self.held.values().all(|held| held.running && held.drained)
+    }
+
+    /// Throws away what was read but not handed on, and places partitions that lose something by it again.
+    pub(super) fn rewind(&mut self) -> Result<()> {
+        let delivered = self.shared.discard();
+        self.open = Gatherer::new();
+        self.full_since = None;
+        let was_halted = std::mem::take(&mut self.halted);
+        let back = |(partition, held): (&i32, &Held)| {
+            let next = *delivered.get(partition)?;
+            (held.running && (was_halted || next != held.next)).then_some((*partition, next))
+        };
+        let places: Vec<(i32, i64)> = self.held.iter().filter_map(back).collect();
+        for (partition, next) in places {
+            self.launch(partition, next)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a partition from an offset on. The library drops what it had read ahead of it from elsewhere.
+    pub(super) fn launch(&mut self, partition: i32, at: i64) -> Result<()> {
+        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
+        held.running = true;
+        held.next = at;
+        held.drained = held.end.is_some_and(|end| at >= end);
+        held.excuse(Instant::now());
+        if held.drained {
+            return self.pause(partition);
+        }
+        // Right after an assignment, or after an error, the library is not reading the partition yet.
+        let mut outcome = Ok(());
+        for _ in 0..20 {
+            outcome = self.consumer.seek(&self.topic, partition, Offset::Offset(at), Duration::from_secs(5));
+            if outcome.is_ok() {
+                break;
+            }
+            std::thread::sleep(POLL);
+        }
+        if outcome.is_err() && self.revocation.is_none() {
+            outcome = self.list([(partition, Offset::Offset(at))]).and_then(|list| {
+                self.consumer.incremental_unassign(&list)?;
+                self.consumer.incremental_assign(&list)
+            });
+        }
+        let list = self.list([(partition, Offset::Invalid)]);
+        let resumed = outcome.and(list).and_then(|list| self.consumer.resume(&list));
+        resumed.map_err(|error| fault::from_kafka(&self.doing, &error))
+    }
+
+    pub(super) fn pause(&self, partition: i32) -> Result<()> {
+        let paused = self.list([(partition, Offset::Invalid)]).and_then(|list| self.consumer.pause(&list));
+        paused.map_err(|error| fault::from_kafka(&self.doing, &error))
+    }
+
+    fn pause_all(&self) -> Result<()> {
+        let list = self.list(self.held.keys().map(|partition| (*partition, Offset::Invalid)));
+        list.and_then(|list| self.consumer.pause(&list)).map_err(|error| fault::from_kafka(&self.doing, &error))
+    }
+
+    /// A list of this topic's partitions.
+    pub(super) fn list(&self, places: impl IntoIterator<Item = (i32, Offset)>) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in places {
+            list.add_partition_offset(&self.topic, partition, offset)?;
+        }
+        Ok(list)
+    }
+
+    /// Tells an event to the async side.
+    pub(super) fn tell(&self, event: Event) {
+        self.shared.tell(event);
+    }
+}
+
+impl Drop for Reader {
+    /// Also after a panic the group must not wait for this member: closing the consumer waits for answers to the group.
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

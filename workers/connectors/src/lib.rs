@@ -1,0 +1,7 @@
+//! The systems outside, one folder each. A connector never imports another.
+
+pub mod cassandra;
+pub mod csv;
+pub mod embedded;
+pub mod kafka;
+pub mod mysql;

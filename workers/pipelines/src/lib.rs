@@ -1,0 +1,11 @@
+//! The systems built on Headrace, one module each: schema, rules, steps and simulator.
+//!
+//! - [`steps`]: the one list of all steps;
+//! - [`stores`]: opens what a store URL names;
+//! - [`reading`]: reads tables and sources whole;
+//! - [`recruitment`]: campaign performance from a tracking log.
+
+pub mod reading;
+pub mod recruitment;
+pub mod steps;
+pub mod stores;

@@ -1,0 +1,53 @@
+//! Dead letters as messages: key as it came, value a JSON object with the raw text verbatim.
+
+use headrace_core::Result;
+use headrace_core::batch::message_columns::{KEY, VALUE};
+use headrace_core::dead_letter::DeadLetter;
+use headrace_transforms::civil;
+use polars::prelude::{DataFrame, NamedFrom, Series};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Message<'a> {
+    source: &'a str,
+    position: &'a str,
+    reason: &'a str,
+    detail: &'a str,
+    /// The text; for bytes that are no UTF-8 with replacement characters, and the bytes beside it.
+    raw: Option<std::borrow::Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_hex: Option<String>,
+    failed_at: String,
+}
+
+/// Gives the value of a dead letter's message.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn json(letter: &DeadLetter) -> Result<String> {
+    let bytes = letter.raw.as_deref();
+    let is_text = bytes.is_none_or(|bytes| std::str::from_utf8(bytes).is_ok());
+    let message = Message {
+        source: &letter.source,
+        position: &letter.position,
+        reason: &letter.reason,
+        detail: &letter.detail,
+        raw: bytes.map(String::from_utf8_lossy),
+        raw_hex: bytes.filter(|_| !is_text).map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        failed_at: civil::timestamp_text(letter.failed_at_us),
+    };
+    serde_json::to_string(&message)
+        .map_err(|error| headrace_core::Error::data(format!("cannot write a dead letter as JSON: {error}")))
+}
+
+/// Gives messages (columns `key`, `value`) of dead letters.
+///
+/// # Errors
+/// When the frame cannot be built.
+pub fn frame(letters: &[DeadLetter]) -> Result<DataFrame> {
+    let keys: Vec<Option<&[u8]>> = letters.iter().map(|letter| letter.key.as_deref()).collect();
+    let values: Vec<String> = letters.iter().map(json).collect::<Result<_>>()?;
+    let values: Vec<Option<&[u8]>> = values.iter().map(|value| Some(value.as_bytes())).collect();
+    let columns = vec![Series::new(KEY.into(), keys).into(), Series::new(VALUE.into(), values).into()];
+    Ok(DataFrame::new(letters.len(), columns)?)
+}

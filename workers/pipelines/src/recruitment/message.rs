@@ -1,0 +1,11 @@
+//! The messages of the topic: one JSON object for each stored event.
+//!
+//! A message carries what the hourly table needs, and the event id, by which consumers de-duplicate.
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Decoded, RejectedMessage, decode};
+pub use encode::encode;

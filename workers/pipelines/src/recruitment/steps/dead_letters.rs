@@ -1,0 +1,252 @@
+//! `recruitment dead-letters list | show | replay`: what was refused, why, and another try.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use headrace_core::dead_letter::DeadLetter;
+use headrace_core::report::TextTable;
+use headrace_core::step::Parameters;
+use headrace_core::store::Store;
+use headrace_core::table::Table;
+use headrace_core::{Control, Error, Report, Result, StoreUrl};
+use headrace_transforms::civil;
+use serde::Deserialize;
+
+use crate::recruitment::clean_sink::CleanSink;
+use crate::recruitment::companies::Companies;
+use crate::recruitment::dead_letter_message;
+use crate::recruitment::dead_letter_replay::{Choice, Fixes, read, replay_clean, replay_load};
+use crate::recruitment::schema::{RawSchema, ResultSchema, TOPIC, job_table};
+use crate::stores::{DEFAULT_STORE, open_raw, open_warehouse};
+
+/// The step that refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Refuser {
+    /// Records of a file, beside the raw store.
+    Load,
+    /// Messages of a topic, beside the result.
+    Clean,
+}
+
+/// Where dead letters are.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Place {
+    /// The raw store (letters of load) or the result (letters of clean).
+    #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
+    pub from: String,
+    /// The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
+    #[arg(long, value_enum)]
+    pub step: Option<Refuser>,
+    /// Only letters with this reason, such as bad_number.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+impl Place {
+    fn url(&self) -> Result<StoreUrl> {
+        super::store_url("from", &self.from)
+    }
+
+    fn refuser(&self, url: &StoreUrl) -> Refuser {
+        let by_default =
+            if matches!(url.scheme.as_str(), "mysql" | "mariadb") { Refuser::Clean } else { Refuser::Load };
+        self.step.unwrap_or(by_default)
+    }
+
+    async fn open(&self) -> Result<(Arc<dyn Store>, Table)> {
+        let url = self.url()?;
+        let (store, table, made_by) = match self.refuser(&url) {
+            Refuser::Load => (open_raw(&url).await?, RawSchema::of(&url)?.dead_letters, "load"),
+            Refuser::Clean => (open_warehouse(&url).await?, ResultSchema::of(&url)?.dead_letters, "clean"),
+        };
+        super::require_table(&*store, &table.name, made_by).await?;
+        Ok((store, table))
+    }
+}
+
+/// Lists dead letters.
+#[derive(Clone, Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    place: Place,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    /// Settled ones too.
+    #[arg(long)]
+    all: bool,
+    /// Also write them as JSON lines, for correcting the raw text and `replay --fixed`.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[async_trait]
+impl Parameters for List {
+    const SYSTEM: &'static str = super::SYSTEM;
+    const NAME: &'static str = "dead-letters list";
+    const ABOUT: &'static str = "List refused rows: where they came from and why they were refused";
+
+    async fn run(self, _: Control) -> Result<Report> {
+        let (store, table) = self.place.open().await?;
+        let choice = Choice { reason: self.place.reason.clone(), settled: self.all, limit: self.limit };
+        let mut letters = read(&*store, &table, &choice).await?;
+        letters.sort_by_key(|letter| (letter.source.clone(), place(&letter.position)));
+        if let Some(path) = &self.out {
+            let mut file = super::export::WholeFile::create(path)?;
+            for letter in &letters {
+                file.write(dead_letter_message::json(letter)?.as_bytes())?;
+                file.write(b"\n")?;
+            }
+            file.finish()?;
+        }
+        let mut report = Report::default();
+        report.fact("letters", letters.len());
+        if letters.len() == self.limit {
+            report.note(format!("Only the first {} are shown; see --limit.", self.limit));
+        }
+        let columns = ["position", "reason", "detail", "failed at", "replays", "settled at", "source"];
+        report.table = Some(TextTable {
+            title: format!("Dead letters of {}", table.name),
+            columns: columns.iter().map(ToString::to_string).collect(),
+            rows: letters.iter().map(row).collect(),
+        });
+        Ok(report)
+    }
+}
+
+/// Orders `12` and `0-12` by their numbers.
+fn place(position: &str) -> (i64, i64) {
+    let (partition, offset) = position.split_once('-').unwrap_or(("0", position));
+    (partition.parse().unwrap_or_default(), offset.parse().unwrap_or_default())
+}
+
+fn row(letter: &DeadLetter) -> Vec<String> {
+    vec![
+        letter.position.clone(),
+        letter.reason.clone(),
+        letter.detail.clone(),
+        civil::timestamp_text(letter.failed_at_us),
+        letter.replays.to_string(),
+        letter.settled_at_us.map(civil::timestamp_text).unwrap_or_default(),
+        letter.source.clone(),
+    ]
+}
+
+/// Shows one dead letter.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Show {
+    /// Its position, as listed: a record number, or partition-offset.
+    position: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[async_trait]
+impl Parameters for Show {
+    const SYSTEM: &'static str = super::SYSTEM;
+    const NAME: &'static str = "dead-letters show";
+    const ABOUT: &'static str = "Show refused rows with their raw text";
+
+    async fn run(self, _: Control) -> Result<Report> {
+        let (store, table) = self.place.open().await?;
+        let choice = Choice { reason: self.place.reason.clone(), settled: true, limit: usize::MAX };
+        let letters = read(&*store, &table, &choice).await?;
+        let found: Vec<&DeadLetter> = letters.iter().filter(|letter| letter.position == self.position).collect();
+        if found.is_empty() {
+            return Err(Error::configuration(format!("there is no dead letter at position {}", self.position)));
+        }
+        let mut report = Report::default();
+        report.fact("letters", found.len());
+        let rows = found.iter().flat_map(|letter| {
+            let raw = letter.raw.as_deref().map_or("(no value)".into(), String::from_utf8_lossy).into_owned();
+            let named = ["position", "reason", "detail", "failed at", "replays", "settled at", "source"].into_iter();
+            let facts = named.zip(row(letter)).map(|(name, value)| vec![name.to_owned(), value]);
+            facts.chain([vec!["raw".to_owned(), raw]])
+        });
+        report.table = Some(TextTable {
+            title: "Dead letter".into(),
+            columns: vec!["field".into(), "value".into()],
+            rows: rows.collect(),
+        });
+        Ok(report)
+    }
+}
+
+/// Replays dead letters.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Replay {
+    #[command(flatten)]
+    place: Place,
+    /// Corrected letters as JSON lines with `source`, `position` and `raw` (as `list --out` writes them); only these are replayed.
+    #[arg(long, value_name = "FILE")]
+    fixed: Option<PathBuf>,
+    /// The job dimension, for letters of clean; the result's database if not given.
+    #[arg(long, value_name = "URL")]
+    jobs: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Fix {
+    source: String,
+    position: String,
+    raw: String,
+}
+
+fn read_fixes(path: &std::path::Path) -> Result<Fixes> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::configuration(format!("cannot read {}: {error}", path.display())))?;
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| {
+            let fix: Fix = serde_json::from_str(line)
+                .map_err(|error| Error::data(format!("{}, line {}: {error}", path.display(), number + 1)))?;
+            Ok(((fix.source, fix.position), fix.raw))
+        })
+        .collect()
+}
+
+#[async_trait]
+impl Parameters for Replay {
+    const SYSTEM: &'static str = super::SYSTEM;
+    const NAME: &'static str = "dead-letters replay";
+    const ABOUT: &'static str = "Put refused rows through their step again; a settled row is never replayed twice";
+
+    async fn run(self, control: Control) -> Result<Report> {
+        let fixes = self.fixed.as_deref().map(read_fixes).transpose()?;
+        let (store, _) = self.place.open().await?;
+        let url = self.place.url()?;
+        let choice = Choice { reason: self.place.reason.clone(), settled: false, limit: usize::MAX };
+        let counts = match self.place.refuser(&url) {
+            Refuser::Load => {
+                let schema = RawSchema::of(&url)?;
+                store.create(&schema.tables()).await?;
+                replay_load(&store, &schema, &choice, fixes.as_ref(), &control).await?
+            }
+            Refuser::Clean => {
+                let schema = ResultSchema::of(&url)?;
+                store.create(&schema.tables()).await?;
+                let (jobs, name) = match &self.jobs {
+                    Some(jobs) => {
+                        let url = super::store_url("jobs", jobs)?;
+                        (open_warehouse(&url).await?, url.table("job")?)
+                    }
+                    None => (store.clone(), headrace_core::Ident::new("job")?),
+                };
+                let companies = Companies::new(jobs, job_table(name)?, Duration::from_secs(60));
+                let sink = CleanSink::new(store.clone(), schema.clone(), companies, TOPIC.into(), None);
+                replay_clean(&store, &schema, sink, &choice, fixes.as_ref(), &control).await?
+            }
+        };
+        let mut report = Report { counts, ..Report::default() };
+        let refused = report.counts.dead_lettered;
+        report.fact("settled", report.counts.read - refused);
+        report.fact("refused again", refused);
+        if report.counts.read == 0 {
+            report.note("There was nothing to replay.");
+        }
+        Ok(report)
+    }
+}

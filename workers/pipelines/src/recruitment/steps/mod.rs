@@ -1,0 +1,84 @@
+//! The steps of this system, one file each.
+
+mod clean;
+mod dead_letters;
+mod demo;
+mod export;
+mod jobs;
+mod load;
+mod replay;
+mod simulate;
+mod verify;
+
+use std::collections::BTreeMap;
+
+use headrace_core::position::Reached;
+use headrace_core::run::Finished;
+use headrace_core::step::Step;
+use headrace_core::store::Store;
+use headrace_core::{Counts, Error, Partition, Position, Report, Result, StoreUrl};
+
+pub use clean::Clean;
+pub use dead_letters::{List, Replay as ReplayDeadLetters, Show};
+pub use demo::Demo;
+pub use export::Export;
+pub use jobs::Jobs;
+pub use load::Load;
+pub use replay::Replay;
+pub use simulate::Simulate;
+pub use verify::Verify;
+
+/// The system's name in steps.
+pub const SYSTEM: &str = "recruitment";
+
+/// The steps, in the order people use them.
+pub fn steps() -> Vec<Step> {
+    vec![
+        Step::of::<Demo>(),
+        Step::of::<Simulate>(),
+        Step::of::<Load>(),
+        Step::of::<Jobs>(),
+        Step::of::<Replay>(),
+        Step::of::<Clean>(),
+        Step::of::<Export>(),
+        Step::of::<Verify>(),
+        Step::of::<List>(),
+        Step::of::<Show>(),
+        Step::of::<ReplayDeadLetters>(),
+    ]
+}
+
+/// A report of what a run did.
+fn report_of(finished: Finished) -> Report {
+    let mut report = Report { outcome: finished.outcome, counts: finished.counts, ..Report::default() };
+    report.positions = finished.positions;
+    if report.outcome == headrace_core::report::Outcome::Stopped {
+        report.note("Stopped on request; run the same command to go on from the committed position.");
+    }
+    report
+}
+
+/// Sets committed positions back, so that a source is read again from there.
+async fn set_positions(store: &dyn Store, scope: &str, positions: BTreeMap<Partition, i64>) -> Result<()> {
+    let partitions: Vec<Partition> = positions.keys().cloned().collect();
+    let claims = store.claim(scope, &partitions).await?;
+    let unit = store.begin(scope, &claims).await?;
+    let reached: Reached = positions.into_iter().map(|(partition, at)| (partition, Position::at(at))).collect();
+    unit.commit(&reached, &Counts::default()).await
+}
+
+/// Parses a store URL given as an option, naming the option in the error.
+fn store_url(option: &str, text: &str) -> Result<StoreUrl> {
+    StoreUrl::parse(text).map_err(|error| Error::configuration(format!("--{option}: {error}")))
+}
+
+/// Fails when a table that must be there is not, saying which step makes it.
+async fn require_table(store: &dyn Store, table: &headrace_core::Ident, made_by: &str) -> Result<()> {
+    if store.has_table(table).await? {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "table `{table}` does not exist in {}; run `headrace recruitment {made_by}` first, or correct the URL",
+        store.name()
+    )))
+}

@@ -1,0 +1,210 @@
+//! `recruitment verify`: recounts raw store and topic against the result.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use headrace_core::log::{Consume, Log};
+use headrace_core::report::Outcome;
+use headrace_core::step::Parameters;
+use headrace_core::{Control, Error, Report, Result, clock};
+use polars::prelude::{BooleanChunked, DataFrame, NamedFrom, NewChunkedArray, Series};
+
+use crate::reading::{Pages, read_all};
+use crate::recruitment::classes::{self, ClassCounts};
+use crate::recruitment::hourly::{self, KEYS, SUMS};
+use crate::recruitment::message::{self, Decoded};
+use crate::recruitment::schema::{MESSAGE_COLUMNS, RawSchema, ResultSchema, TOPIC};
+use crate::recruitment::verify::{EventSet, compare, fold};
+use crate::stores::{DEFAULT_STORE, open_log, open_raw, open_warehouse};
+
+/// Verifies a result.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Verify {
+    /// The raw store.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
+    pub raw: String,
+    /// The log.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
+    pub log: String,
+    /// The result.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
+    pub result: String,
+}
+
+/// Everything counted of one place.
+#[derive(Default)]
+struct Recount {
+    events: EventSet,
+    seen: HashSet<[u8; 16], foldhash::fast::RandomState>,
+    hourly: Option<DataFrame>,
+    classes: Vec<ClassCounts>,
+    refused: u64,
+    messages: u64,
+}
+
+impl Recount {
+    fn add(&mut self, decoded: &Decoded) -> Result<()> {
+        self.messages += (decoded.ids.len() + decoded.rejected.len()) as u64;
+        self.refused += decoded.rejected.len() as u64;
+        self.events.add(decoded)?;
+        let first: Vec<bool> = decoded.ids.iter().map(|id| id.is_none_or(|id| self.seen.insert(id))).collect();
+        let mask: BooleanChunked = BooleanChunked::from_iter_values("first".into(), first.into_iter());
+        let events = decoded.events.filter(&mask)?;
+        self.classes.push(classes::count_events(&events)?);
+        fold(&mut self.hourly, hourly::hourly(&events)?)
+    }
+
+    fn close(&mut self) {
+        self.events.close();
+        self.seen = HashSet::default();
+    }
+}
+
+#[async_trait]
+impl Parameters for Verify {
+    const SYSTEM: &'static str = super::SYSTEM;
+    const NAME: &'static str = "verify";
+    const ABOUT: &'static str = "Recount raw store and topic against the result: what is missing, doubled or different";
+
+    async fn run(self, control: Control) -> Result<Report> {
+        let mut report = Report::default();
+        let Some(raw) = self.recount_raw(&control).await? else { return Ok(stopped(report)) };
+        let Some((topic, trimmed)) = self.recount_topic(&control).await? else { return Ok(stopped(report)) };
+        let url = super::store_url("result", &self.result)?;
+        let schema = ResultSchema::of(&url)?;
+        let store = open_warehouse(&url).await?;
+        super::require_table(&*store, &schema.result.name, "clean").await?;
+        let mut columns = KEYS.to_vec();
+        columns.extend(SUMS);
+        let mut found = Vec::new();
+        let mut pages = Pages::new(&*store, &schema.result, &columns);
+        while let Some(page) = pages.next().await? {
+            found.push(page);
+        }
+        let between = raw.events.compare(&topic.events);
+        // Where retention has removed messages the topic cannot tell what the result should be; the raw store can.
+        let (right, source) = if trimmed { (&raw, "raw store") } else { (&topic, "topic") };
+        let empty = hourly::hourly(&message::decode(&no_messages()?)?.events)?;
+        let rows = compare(right.hourly.as_ref().unwrap_or(&empty), &found)?;
+
+        let result_rows: usize = found.iter().map(DataFrame::height).sum();
+        report.counts.read = raw.events.len() as u64 + topic.messages + result_rows as u64;
+        report.counts.written = report.counts.read;
+        report.fact("raw rows", raw.events.len());
+        report.fact("topic messages", topic.messages);
+        report.fact("topic events", topic.events.len() as u64 + topic.events.without_id);
+        report.fact("topic refused", topic.refused);
+        report.fact("topic doubled", topic.events.doubled.1);
+        report.fact("topic missing", between.missing);
+        report.fact("topic unexpected", between.unexpected);
+        report.fact("topic different", between.different);
+        report.fact("result rows", result_rows);
+        report.fact("result rows missing", rows.missing);
+        report.fact("result rows unexpected", rows.unexpected);
+        report.fact("result rows different", rows.different);
+        let mut counts = headrace_core::Counts::default();
+        right.classes.iter().for_each(|classes| classes.add_to(&mut counts));
+        report.counts.classes = counts.classes;
+        if topic.events.doubled.1 > 0 {
+            report.note(format!(
+                "{} events are in the topic more than once ({} copies too many); the result counts each once.",
+                topic.events.doubled.0, topic.events.doubled.1
+            ));
+        }
+        if trimmed {
+            report.note(
+                "The topic no longer holds its first messages (retention): the result was compared with the raw store.",
+            );
+        }
+        let in_topic = if trimmed { between.different } else { between.missing + between.different };
+        let in_result = rows.missing + rows.unexpected + rows.different;
+        if in_topic + in_result == 0 {
+            report.note(format!(
+                "Right: the result equals a recount of the {source}, and the topic holds every raw row."
+            ));
+            return Ok(report);
+        }
+        report.outcome = Outcome::Different;
+        if in_topic > 0 {
+            report.note("The topic does not hold the raw store's rows as they are; run `headrace recruitment replay`.");
+        }
+        if in_result > 0 {
+            report.note(format!("The result differs from a recount of the {source}; if messages are left, run `headrace recruitment clean`."));
+        }
+        between.examples.into_iter().chain(rows.examples).for_each(|example| report.note(example));
+        Ok(report)
+    }
+}
+
+fn stopped(mut report: Report) -> Report {
+    report.outcome = Outcome::Stopped;
+    report.note("Stopped on request before everything was compared.");
+    report
+}
+
+/// A frame of raw messages without rows.
+fn no_messages() -> Result<DataFrame> {
+    use headrace_core::batch::message_columns::{KEY, OFFSET, PARTITION, VALUE};
+    let none: Vec<Option<&[u8]>> = Vec::new();
+    let columns = vec![
+        Series::new(KEY.into(), none.clone()).into(),
+        Series::new(VALUE.into(), none).into(),
+        Series::new(PARTITION.into(), Vec::<i32>::new()).into(),
+        Series::new(OFFSET.into(), Vec::<i64>::new()).into(),
+    ];
+    Ok(DataFrame::new(0, columns)?)
+}
+
+impl Verify {
+    async fn recount_raw(&self, control: &Control) -> Result<Option<Recount>> {
+        use headrace_core::batch::message_columns::{OFFSET, PARTITION};
+        let url = super::store_url("raw", &self.raw)?;
+        let schema = RawSchema::of(&url)?;
+        let store = open_raw(&url).await?;
+        super::require_table(&*store, &schema.tracking.name, "load").await?;
+        let source = store.scan(&schema.tracking, &MESSAGE_COLUMNS, 8, &[]).await?;
+        let mut recount = Recount::default();
+        let whole = read_all(source, control, |batch| {
+            // Through the messages' own form, so that both sides are read by the same rules.
+            let mut messages = message::encode(&batch.frame)?;
+            let height = messages.height();
+            messages.with_column(Series::new(PARTITION.into(), vec![0_i32; height]).into())?;
+            messages.with_column(Series::new(OFFSET.into(), vec![0_i64; height]).into())?;
+            recount.add(&message::decode(&messages)?)
+        })
+        .await?;
+        recount.close();
+        Ok(whole.then_some(recount))
+    }
+
+    /// Recounts the topic, and tells whether retention has removed messages from it.
+    async fn recount_topic(&self, control: &Control) -> Result<Option<(Recount, bool)>> {
+        let url = super::store_url("log", &self.log)?;
+        let topic = url.topic(TOPIC)?;
+        let log = open_log(&url)?;
+        let Some(extents) = log.extents(&topic).await? else {
+            return Err(Error::configuration(format!(
+                "topic {topic} does not exist in {}; run `headrace recruitment replay` first, or correct the URL",
+                log.name()
+            )));
+        };
+        let trimmed = extents.iter().any(|extent| extent.first > 0);
+        let source = log.consume(&topic, &consume()).await?;
+        let mut recount = Recount::default();
+        let whole = read_all(source, control, |batch| recount.add(&message::decode(&batch.frame)?)).await?;
+        recount.close();
+        Ok(whole.then_some((recount, trimmed)))
+    }
+}
+
+/// Reads as a group of its own, so that no other worker shares the partitions.
+fn consume() -> Consume {
+    Consume {
+        group: format!("headrace-verify-{}", clock::worker_name()),
+        follow: false,
+        batch_rows: 65_536,
+        batch_bytes: 16 << 20,
+        interval: Duration::from_millis(100),
+    }
+}

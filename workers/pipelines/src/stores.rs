@@ -1,0 +1,54 @@
+//! Opens the store or log a URL names.
+
+use std::sync::Arc;
+
+use headrace_connectors::cassandra::Cassandra;
+use headrace_connectors::embedded::Embedded;
+use headrace_connectors::kafka::Kafka;
+use headrace_connectors::mysql::MySql;
+use headrace_core::log::Log;
+use headrace_core::store::Store;
+use headrace_core::{Error, Result, StoreUrl};
+
+/// The store of every step that is given none: a directory where the command runs.
+pub const DEFAULT_STORE: &str = "embedded:headrace-data";
+
+/// Opens a keyed store of raw rows.
+///
+/// # Errors
+/// A configuration error for a wrong kind of store, else what the connector says.
+pub async fn open_raw(url: &StoreUrl) -> Result<Arc<dyn Store>> {
+    match url.scheme.as_str() {
+        "embedded" => Ok(Arc::new(Embedded::open(url)?)),
+        "cassandra" => Ok(Arc::new(Cassandra::connect(url).await?)),
+        other => Err(unfit(other, "raw rows", "cassandra://HOST/KEYSPACE/TABLE")),
+    }
+}
+
+/// Opens a transactional store of results and dimensions.
+///
+/// # Errors
+/// A configuration error for a wrong kind of store, else what the connector says.
+pub async fn open_warehouse(url: &StoreUrl) -> Result<Arc<dyn Store>> {
+    match url.scheme.as_str() {
+        "embedded" => Ok(Arc::new(Embedded::open(url)?)),
+        "mysql" | "mariadb" => Ok(Arc::new(MySql::connect(url).await?)),
+        other => Err(unfit(other, "results", "mysql://USER@HOST/DATABASE/TABLE")),
+    }
+}
+
+/// Opens a message log.
+///
+/// # Errors
+/// A configuration error for a wrong kind of store, else what the connector says.
+pub fn open_log(url: &StoreUrl) -> Result<Arc<dyn Log>> {
+    match url.scheme.as_str() {
+        "embedded" => Ok(Arc::new(Embedded::open(url)?)),
+        "kafka" => Ok(Arc::new(Kafka::connect(url)?)),
+        other => Err(unfit(other, "messages", "kafka://HOST/TOPIC")),
+    }
+}
+
+fn unfit(scheme: &str, what: &str, example: &str) -> Error {
+    Error::configuration(format!("{scheme}: cannot hold {what}; use {example} or embedded:DIRECTORY"))
+}
