@@ -141,7 +141,7 @@ fn export(mut frame: DataFrame) -> ArrowArrayStream {
         .iter_chunks(CompatLevel::oldest(), false)
         .map(|batch| {
             let rows = batch.height();
-            StructArray::try_new(dtype.clone(), rows, batch.into_arrays(), None).map(Array::boxed)
+            StructArray::try_new(dtype.clone(), rows, batch.into_arrays(), None).map(|table| table.boxed())
         })
         .collect();
     export_iterator(Box::new(batches.into_iter()), field)

@@ -30,7 +30,7 @@ pub(crate) fn execute(step: &Step, words: ArgMatches, options: &Options) -> Exit
     }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return exit::failure(&Error::external("cannot start the runtime", error), &name),
+        Err(error) => return exit::failure(&Error::external("cannot start the runtime", error)),
     };
     let ended = runtime.block_on(run(step.clone(), words, &display));
     runtime.shutdown_timeout(LEFT_BEHIND);
@@ -40,7 +40,7 @@ pub(crate) fn execute(step: &Step, words: ArgMatches, options: &Options) -> Exit
             tell(&report, options);
             exit::code(&report)
         }
-        Some(Err(error)) => exit::failure(&error, &name),
+        Some(Err(error)) => exit::failure(&error),
         None => exit::panicked(),
     }
 }

@@ -35,25 +35,22 @@ pub(crate) fn code(report: &Report) -> ExitCode {
 }
 
 /// Prints why a step failed, and what to do about it.
-pub(crate) fn failure(error: &Error, step: &str) -> ExitCode {
+pub(crate) fn failure(error: &Error) -> ExitCode {
     complain(&format!("headrace: {}", one_line(&mask(&error.to_string()))));
-    if let Some(hint) = hint(error, step) {
+    if let Some(hint) = hint(error) {
         complain(&format!("  hint: {hint}"));
     }
     ExitCode::from(FAILURE)
 }
 
-fn hint(error: &Error, step: &str) -> Option<String> {
+fn hint(error: &Error) -> Option<&'static str> {
     match error.kind() {
-        ErrorKind::External => {
-            Some("what was committed stays; run the same command again to go on from there".to_owned())
-        }
-        ErrorKind::Fenced => Some("another run of the same step is at work; let it finish or stop it first".to_owned()),
+        ErrorKind::External => Some("what was committed stays; run the same command again to go on from there"),
+        ErrorKind::Fenced => Some("another run of the same step is at work; let it finish, or stop it first"),
         ErrorKind::Configuration if error.to_string().contains("password") => {
-            Some("headrace --help lists the ways to give a password".to_owned())
+            Some("headrace --help lists the ways to give a password")
         }
-        ErrorKind::Configuration => Some(format!("headrace {step} --help")),
-        ErrorKind::Data => None,
+        ErrorKind::Configuration | ErrorKind::Data => None,
     }
 }
 
@@ -96,8 +93,8 @@ mod tests {
     #[test]
     fn an_error_is_one_line_with_a_hint() {
         assert_eq!(one_line("a\n  b\tc"), "a b c");
-        let asked = hint(&Error::configuration("no table `x`"), "recruitment load");
-        assert_eq!(asked.as_deref(), Some("headrace recruitment load --help"));
-        assert!(hint(&Error::external("cannot write", "reset"), "x").is_some_and(|text| text.contains("run the same")));
+        assert!(hint(&Error::external("cannot write", "reset")).is_some_and(|text| text.contains("run the same")));
+        assert!(hint(&Error::configuration("wrong password")).is_some_and(|text| text.contains("--help")));
+        assert_eq!(hint(&Error::data("wrong header")), None);
     }
 }

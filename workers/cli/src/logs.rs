@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::ProgressBar;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::command::Options;
 use crate::output;
@@ -11,26 +13,25 @@ use crate::output;
 /// Starts logging, around the progress bar when there is one.
 pub(crate) fn start(options: &Options, bar: Option<ProgressBar>) -> Result<(), String> {
     let terminal = io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(options)?)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(terminal && output::is_colourful())
         .with_target(false)
         .with_writer(move || Stderr(bar.clone()));
+    let lines = if terminal { lines.without_time().boxed() } else { lines.boxed() };
     // Fails only when logging has been started before.
-    let _ = if terminal { builder.without_time().try_init() } else { builder.try_init() };
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter(options)?)).try_init();
     Ok(())
 }
 
-fn filter(options: &Options) -> Result<EnvFilter, String> {
+fn filter(options: &Options) -> Result<Targets, String> {
     let level = if options.quiet { "error" } else { options.log_level.as_str() };
     let directives = match level.to_ascii_lowercase().as_str() {
-        "off" | "error" => level.to_owned(),
         // Drivers are chatty; ours are the lines a user asks for first.
         "trace" => "info,headrace=trace".to_owned(),
         ours @ ("warn" | "info" | "debug") => format!("warn,headrace={ours}"),
         _ => level.to_owned(),
     };
-    EnvFilter::try_new(&directives).map_err(|error| format!("cannot understand log level {level:?}: {error}"))
+    directives.parse().map_err(|error| format!("cannot understand log level {level:?}: {error}"))
 }
 
 /// Standard error, under a progress bar that must step aside for a line.
@@ -55,16 +56,21 @@ impl Write for Stderr {
 mod tests {
     use super::filter;
     use crate::command::Options;
+    use tracing::Level;
 
-    fn shown(level: &str, quiet: bool) -> Result<String, String> {
-        filter(&Options { log_level: level.to_owned(), quiet, ..Options::default() }).map(|filter| filter.to_string())
+    fn shows(level: &str, quiet: bool) -> Result<[bool; 4], String> {
+        let filter = filter(&Options { log_level: level.to_owned(), quiet, ..Options::default() })?;
+        let events = [("headrace_core::run", Level::INFO), ("headrace_core::run", Level::ERROR)];
+        let others = [("scylla", Level::DEBUG), ("scylla", Level::WARN)];
+        Ok([events[0], events[1], others[0], others[1]].map(|(target, level)| filter.would_enable(target, &level)))
     }
 
     #[test]
     fn levels_are_ours_and_filters_are_taken_as_they_are() {
-        assert_eq!(shown("info", false).as_deref(), Ok("headrace=info,warn"));
-        assert_eq!(shown("debug", true).as_deref(), Ok("error"));
-        assert_eq!(shown("info,scylla=debug", false).as_deref(), Ok("scylla=debug,info"));
-        assert!(shown("loud=very", false).is_err_and(|text| text.contains("loud=very")));
+        assert_eq!(shows("info", false), Ok([true, true, false, true]));
+        assert_eq!(shows("info", true), Ok([false, true, false, false]));
+        assert_eq!(shows("off", false), Ok([false; 4]));
+        assert_eq!(shows("info,scylla=debug", false), Ok([true; 4]));
+        assert!(shows("headrace=very", false).is_err_and(|text| text.contains("headrace=very")));
     }
 }

@@ -12,51 +12,64 @@ pub(crate) fn render(report: &Report, colour: bool) -> String {
     let counts = &report.counts;
     let mut lines = Lines::default();
     let fates = [
-        ("rows read", counts.read, "read"),
-        ("rows written", counts.written, "written"),
-        ("rows duplicate", counts.duplicate, "duplicate"),
-        ("rows dead-lettered", counts.dead_lettered, "dead_letter"),
-        ("rows ignored", counts.ignored, "ignored"),
+        ("rows read", counts.read),
+        ("rows written", counts.written),
+        ("rows duplicate", counts.duplicate),
+        ("rows dead-lettered", counts.dead_lettered),
+        ("rows ignored", counts.ignored),
     ];
-    let mut classes: Vec<(&String, &u64)> = counts.classes.iter().collect();
-    for (label, count, prefix) in fates {
-        lines.pair(0, label, &thousands(count));
-        classes.retain(|(name, class)| match name.split_once(':') {
-            Some((before, after)) if before == prefix => {
-                lines.pair(1, &after.replace('_', " "), &thousands(**class));
-                false
-            }
-            _ => true,
-        });
-    }
-    if !classes.is_empty() {
-        lines.title("classes");
-        for (name, class) in classes {
-            lines.pair(1, &name.replace([':', '_'], " "), &thousands(*class));
-        }
+    if fates.iter().any(|(_, count)| *count > 0) || report.facts.is_empty() {
+        fates.iter().for_each(|(label, count)| lines.pair(0, label, &thousands(*count)));
+        lines.pair(0, "rows/s", &thousands(report.rows_per_second.round() as u64));
     }
     if counts.bytes > 0 {
         lines.pair(0, "bytes read", &thousands(counts.bytes));
     }
     lines.pair(0, "seconds", &format!("{:.2}", report.seconds));
-    if counts.read > 0 {
-        lines.pair(0, "rows/s", &thousands(report.rows_per_second.round() as u64));
-    }
     if !report.positions.is_empty() {
-        lines.title("position");
+        lines.title(0, "position");
         for (partition, position) in &report.positions {
-            let text = u64::try_from(*position).map_or_else(|_| position.to_string(), thousands);
-            lines.pair(1, partition, &text);
+            lines.pair(1, partition, &u64::try_from(*position).map_or_else(|_| position.to_string(), thousands));
         }
     }
-    for (name, value) in &report.facts {
-        fact(&mut lines, 0, &name.replace('_', " "), value);
+    if !counts.classes.is_empty() {
+        lines.title(0, "classes");
+        let classes = counts.classes.iter().map(|(name, count)| (name.as_str(), Value::from(*count)));
+        named(&mut lines, 1, classes);
     }
+    named(&mut lines, 0, report.facts.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let mut text = format!("{}\n{}", heading(report, colour), lines.align());
-    for note in &report.notes {
-        text.push_str(&format!("\n{}\n", note.trim_end()));
+    if let Some(shown) = &report.table {
+        text.push_str(&format!("\n{}\n", shown.title));
+        let rows: Vec<Vec<String>> = [&shown.columns].into_iter().chain(&shown.rows).cloned().collect();
+        table::align(&rows).iter().for_each(|row| text.push_str(&format!("  {row}\n")));
+    }
+    if !report.notes.is_empty() {
+        text.push('\n');
+        report.notes.iter().for_each(|note| text.push_str(&format!("{}\n", note.trim_end())));
     }
     text
+}
+
+/// Writes named values; `a:b` stands under `a`, which comes before it in the order of names.
+fn named<'a>(lines: &mut Lines, depth: usize, values: impl Iterator<Item = (&'a str, Value)>) {
+    let mut parent = None;
+    for (name, value) in values {
+        let (depth, label) = match name.split_once(':') {
+            Some((before, after)) => {
+                if parent != Some(before) {
+                    lines.title(depth, &before.replace('_', " "));
+                    parent = Some(before);
+                }
+                (depth + 1, after)
+            }
+            None => {
+                parent = Some(name);
+                (depth, name)
+            }
+        };
+        fact(lines, depth, &label.replace('_', " "), &value);
+    }
 }
 
 fn heading(report: &Report, colour: bool) -> String {
@@ -76,13 +89,13 @@ fn heading(report: &Report, colour: bool) -> String {
 fn fact(lines: &mut Lines, depth: usize, name: &str, value: &Value) {
     match value {
         Value::Object(fields) => {
-            lines.title_at(depth, name);
+            lines.title(depth, name);
             for (field, inner) in fields {
                 fact(lines, depth + 1, &field.replace('_', " "), inner);
             }
         }
         Value::Array(values) => {
-            lines.title_at(depth, name);
+            lines.title(depth, name);
             match table::of_objects(values) {
                 Some(rows) => rows.into_iter().for_each(|row| lines.text(depth + 1, row)),
                 None => values.iter().for_each(|value| lines.text(depth + 1, table::scalar(value))),
@@ -101,11 +114,7 @@ impl Lines {
         self.0.push((format!("{}{label}", "  ".repeat(depth)), Some(value.to_owned())));
     }
 
-    fn title(&mut self, label: &str) {
-        self.title_at(0, label);
-    }
-
-    fn title_at(&mut self, depth: usize, label: &str) {
+    fn title(&mut self, depth: usize, label: &str) {
         self.text(depth, label.to_owned());
     }
 
@@ -139,7 +148,7 @@ impl Lines {
 mod tests {
     use super::render;
     use headrace_core::Report;
-    use headrace_core::report::Outcome;
+    use headrace_core::report::{Outcome, TextTable};
     use serde_json::json;
 
     fn sample() -> Report {
@@ -147,15 +156,19 @@ mod tests {
         report.counts.read = 1_234_567;
         report.counts.written = 1_234_560;
         report.counts.dead_lettered = 7;
-        report.counts.class("written:counted", 1_000_000);
+        report.counts.class("counted", 1_000_000);
+        report.counts.class("counted:click", 999_999);
         report.counts.class("dead_letter:bad_number", 7);
-        report.counts.class("unusual", 3);
         report.seconds = 1.5;
         report.rows_per_second = 823_044.7;
         report.positions.insert("users_created-0".to_owned(), 4_096);
         report.fact("out", "result.csv");
-        report.fact("top", json!([{"job": 76, "spend": "2.00"}, {"job": 188, "spend": "86.00"}]));
+        report.fact("tables", json!([{"name": "result", "rows": 167}, {"name": "job", "rows": 1868}]));
+        report.fact("missing", json!([]));
         report.note("7 rows were refused.");
+        let rows = vec![vec!["76".to_owned(), "2.00".to_owned()], vec!["188".to_owned(), "86.00".to_owned()]];
+        let columns = vec!["job".to_owned(), "spend".to_owned()];
+        report.table = Some(TextTable { title: "Highest spend".to_owned(), columns, rows });
         report
     }
 

@@ -4,6 +4,7 @@
 //! login and TLS (`HEADRACE_TEST_CERTIFICATES` names the folder with `ca.crt` and `other-ca.crt`).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panics and say what they skip")]
 
+mod cassandra_faults;
 mod conformance;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 use conformance::{bytes, drain, frame, ident, ints, reached, read_all, read_equal, texts, write};
 use headrace_connectors::cassandra::Cassandra;
 use headrace_core::store::{Select, Store, Unit};
-use headrace_core::table::{Kind, Merge, Table, Value};
+use headrace_core::table::{Kind, Table, Value};
 use headrace_core::{Counts, ErrorKind, Partition, StoreUrl, clock};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -29,10 +30,6 @@ fn url(variable: &str, rest: &str) -> Option<String> {
 
 async fn connect(url: &str) -> Cassandra {
     Cassandra::connect(&StoreUrl::parse(url).unwrap()).await.unwrap()
-}
-
-async fn refused(url: &str) -> headrace_core::Error {
-    Cassandra::connect(&StoreUrl::parse(url).unwrap()).await.unwrap_err()
 }
 
 async fn store() -> Option<Cassandra> {
@@ -75,10 +72,7 @@ async fn nulls_write_no_tombstone_and_remove_nothing() {
         frame(vec![ints("id", [1]), ints("amount", [amount]), texts("note", [note])])
     };
     write(&store, "nulls", 1, &table, &row(Some(5), None)).await;
-    let times = format!(
-        "SELECT WRITETIME(amount), WRITETIME(note) FROM {KEYSPACE}.\"{}\" WHERE id = 1",
-        table.name
-    );
+    let times = format!("SELECT WRITETIME(amount), WRITETIME(note) FROM {KEYSPACE}.\"{}\" WHERE id = 1", table.name);
     let driver = driver().await;
     let read = async || {
         let rows = driver.query_unpaged(times.as_str(), ()).await.unwrap().into_rows_result().unwrap();
@@ -153,13 +147,8 @@ async fn wide_partitions_are_grouped_paged_and_never_cut() {
     let mut after = Vec::new();
     let mut seen = 0;
     loop {
-        let select = Select {
-            table: &table,
-            columns: vec!["event"],
-            equal: vec![("hour", Value::Int(0))],
-            after,
-            limit: 3_000,
-        };
+        let select =
+            Select { table: &table, columns: vec!["event"], equal: vec![("hour", Value::Int(0))], after, limit: 3_000 };
         let page = store.select(&select).await.unwrap();
         let Some(last) = page.height().checked_sub(1) else { break };
         seen += page.height();
@@ -307,75 +296,4 @@ async fn state_that_was_read_before_another_commit_is_not_built_upon() {
     assert!(again.positions().is_empty());
     assert_eq!(state(&mut *again, 1).await, [(1, b"new".to_vec())]);
     again.commit(&reached("x", 1), &Counts::default()).await.unwrap();
-}
-
-#[tokio::test]
-async fn says_what_cannot_be_done() {
-    let Some(store) = store().await else { return };
-    let unique = unique("e");
-    let table = Table::new(ident(&unique, "t")).key("a", Kind::Int).unwrap().key("b", Kind::Int).unwrap();
-    let table = table.value("c", Kind::Int).unwrap();
-    store.create(&[&table]).await.unwrap();
-    let select = Select { table: &table, columns: vec!["c"], equal: vec![("b", Value::Int(1))], after: vec![], limit: 1 };
-    let error = store.select(&select).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
-    assert!(error.to_string().contains("reads by a"), "{error}");
-    let added = Table::new(ident(&unique, "u")).key("a", Kind::Int).unwrap();
-    let added = added.column("c", Kind::Int, true, Merge::Add).unwrap();
-    assert_eq!(store.create(&[&added]).await.unwrap_err().kind(), ErrorKind::Configuration);
-    let claims = claim(&store, &unique, "p").await;
-    let mut unit = store.begin(&unique, &claims).await.unwrap();
-    let error = unit.update(&table, ("c", Value::Int(1)), ("b", Value::Int(2))).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
-    let half = Table::new(ident(&unique, "v")).key("at", Kind::DateTime).unwrap();
-    store.create(&[&half]).await.unwrap();
-    let error = unit.upsert(&half, &frame(vec![ints("at", [1_001])])).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Data);
-    assert!(error.to_string().contains("whole millisecond"), "{error}");
-}
-
-#[tokio::test]
-async fn a_missing_keyspace_is_said_by_name() {
-    let Some(url) = clock::environment("HEADRACE_TEST_CASSANDRA") else {
-        println!("SKIP: set HEADRACE_TEST_CASSANDRA");
-        return;
-    };
-    let store = connect(&format!("{url}/nowhere_at_all")).await;
-    let error = store.claim("scope", &[Partition::new("p")]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
-    assert!(error.to_string().contains("nowhere_at_all"), "{error}");
-    assert!(!store.has_table(&ident("no", "table")).await.unwrap());
-}
-
-#[tokio::test]
-async fn no_server_is_said_with_its_address() {
-    let error = refused("cassandra://127.0.0.1:1/ks").await;
-    assert_eq!(error.kind(), ErrorKind::External, "{error}");
-    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
-}
-
-#[tokio::test]
-async fn logs_in_over_tls_and_says_why_not() {
-    let Some(url) = url("HEADRACE_TEST_CASSANDRA_SECURE", "") else { return };
-    let certificates = clock::environment("HEADRACE_TEST_CERTIFICATES").unwrap();
-    let parsed = StoreUrl::parse(&url).unwrap();
-    let (user, hosts) = (parsed.user.clone().unwrap(), parsed.host_list(9042));
-    let secure = format!("{url}?tls_ca={certificates}/ca.crt");
-    let store = connect(&secure).await;
-    let table = Table::new(ident(&unique("t"), "tls")).key("id", Kind::Int).unwrap();
-    store.create(&[&table]).await.unwrap();
-    write(&store, &unique("tls"), 1, &table, &frame(vec![ints("id", [1, 2])])).await;
-    assert_eq!(read_all(&store, &table).await.height(), 2);
-    assert!(!format!("{store:?} {}", store.name()).contains(parsed.password.as_ref().unwrap().reveal()) || user == "cassandra");
-    for (wrong, kind, part) in [
-        (format!("cassandra://{user}:canary@{hosts}/{KEYSPACE}?tls_ca={certificates}/ca.crt"), ErrorKind::Configuration, "wrong user or password"),
-        (format!("cassandra://{hosts}/{KEYSPACE}?tls_ca={certificates}/ca.crt"), ErrorKind::Configuration, "login"),
-        (format!("{url}?tls_ca={certificates}/other-ca.crt"), ErrorKind::Configuration, "tls_ca"),
-        (format!("{url}?tls_ca={certificates}/nowhere.crt"), ErrorKind::Configuration, "nowhere.crt"),
-    ] {
-        let error = refused(&wrong).await;
-        assert_eq!(error.kind(), kind, "{error}");
-        assert!(error.to_string().contains(part), "{error}");
-        assert!(!error.to_string().contains("canary"), "{error}");
-    }
 }

@@ -372,3 +372,27 @@ async fn a_position_beyond_the_topic_is_refused() {
     let error = source.start(&[claim]).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Data && error.to_string().contains("goes on at 11"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_stops_beating_is_dropped_and_hears_of_it() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path());
+    produce(&store, 2, 10).await;
+    let follow = Consume { follow: true, ..consume(10) };
+    let mut paused = store.consume("t", &follow).await.unwrap();
+    let Event::Assigned(held) = paused.next().await.unwrap() else { panic!("not assigned") };
+    assert_eq!(held.len(), 2);
+    let mut other = store.consume("t", &follow).await.unwrap();
+    let raw = rusqlite::Connection::open(directory.path().join("groups.sqlite")).unwrap();
+    assert_eq!(raw.execute("UPDATE members SET heartbeat = heartbeat - 10001", []).unwrap(), 1);
+    let Event::Assigned(taken) = other.next().await.unwrap() else { panic!("the other member got nothing") };
+    assert_eq!(taken, held);
+    let begun = Instant::now();
+    let revoked = loop {
+        assert!(begun.elapsed() < conformance::PATIENCE, "the dropped member hears nothing");
+        if let Event::Revoked(partitions) = paused.next().await.unwrap() {
+            break partitions;
+        }
+    };
+    assert_eq!(revoked, held);
+}

@@ -77,7 +77,8 @@ impl Step {
 
     /// The command of the step.
     pub fn command(&self) -> Command {
-        let command = (self.augment)(Command::new(self.word()).about(self.about));
+        // The parameter struct's own comment is for readers of the code.
+        let command = (self.augment)(Command::new(self.word())).about(self.about).long_about(None);
         // A wrong URL is wrong usage, told before anything starts; the step gets the text.
         command.mut_args(|argument| if is_url(&argument) { argument.value_parser(checked_url) } else { argument })
     }

@@ -169,12 +169,12 @@ pub trait Unit: Send {
     async fn commit(self: Box<Self>, reached: &Reached, counts: &Counts) -> Result<()>;
 }
 
-/// Tells whether the positions a batch reaches are committed already, as after a commit whose answer was lost.
+/// Tells whether exactly the positions a batch reaches are committed, as after a commit whose answer was lost.
+///
+/// Exactly, not "at least": a file that is read again from its beginning commits smaller positions than before.
 pub fn is_committed(unit: &dyn Unit, reached: &Reached) -> bool {
     !reached.is_empty()
-        && reached.iter().all(|(partition, position)| {
-            unit.positions().get(partition).is_some_and(|committed| committed.at >= position.at)
-        })
+        && reached.iter().all(|(partition, position)| unit.positions().get(partition) == Some(position))
 }
 
 /// The claims of a batch's partitions among all claims of a worker.

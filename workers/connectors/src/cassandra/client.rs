@@ -1,6 +1,6 @@
 //! The connection: one driver session with its prepared statements, and requests that are tried again while the server is busy.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,6 +80,9 @@ impl Client {
             builder = builder.tls_context(Some(tls::client(options.tls_ca.as_deref())?));
         }
         let session = builder.build().await.map_err(|error| failure::connecting(&options, &error))?;
+        if let Some(wanted) = &options.datacenter {
+            check_datacenter(&session, wanted)?;
+        }
         Ok(Self {
             session,
             servers: options.hosts.join(","),
@@ -107,7 +110,9 @@ impl Client {
             Use::Rows => self.consistency,
             Use::Ledger => Consistency::Serial,
             Use::Commit => Consistency::Quorum,
-            Use::State => self.state_consistency(),
+            // Quorums of all data centers meet each other: state written under a commit is seen by all that read behind it.
+            Use::State if self.consistency == Consistency::All => Consistency::All,
+            Use::State => Consistency::Quorum,
         });
         let prepared = tokio::time::timeout(self.timeout, self.session.prepare(statement))
             .await
@@ -115,15 +120,6 @@ impl Client {
             .map_err(|error| failure::explain_prepare(context, &error))?;
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone());
         Ok(prepared)
-    }
-
-    /// Quorums meet each other: state written under a commit is seen by all that read behind it.
-    fn state_consistency(&self) -> Consistency {
-        match self.consistency {
-            Consistency::All => Consistency::All,
-            Consistency::LocalQuorum | Consistency::LocalOne => Consistency::LocalQuorum,
-            _ => Consistency::Quorum,
-        }
     }
 
     /// Runs a statement that may be repeated, patiently.
@@ -157,6 +153,17 @@ impl Client {
     ) -> Result<QueryRowsResult> {
         failure::answer(context, self.run(context, statement, values).await?.into_rows_result())
     }
+}
+
+/// A data center that does not exist would leave every request without a server.
+fn check_datacenter(session: &Session, wanted: &str) -> Result<()> {
+    let cluster = session.get_cluster_state();
+    let known: BTreeSet<&str> = cluster.get_nodes_info().iter().filter_map(|node| node.datacenter.as_deref()).collect();
+    if known.contains(wanted) {
+        return Ok(());
+    }
+    let known: Vec<&str> = known.into_iter().collect();
+    Err(Error::configuration(format!("cassandra: there is no data center {wanted:?}; known are {}", known.join(", "))))
 }
 
 /// Waits between tries of a request that may be repeated.

@@ -60,9 +60,9 @@ fn explain_attempt(context: String, error: &RequestAttemptError) -> Error {
         return Error::external(context, error.to_string());
     };
     match kind {
-        DbError::Invalid if is_missing(reason) => Error::configuration(format!(
-            "{context}: {reason}; create it first: the step that loads this store does"
-        )),
+        DbError::Invalid if is_missing(reason) => {
+            Error::configuration(format!("{context}: {reason}; create it first: the step that loads this store does"))
+        }
         DbError::Unauthorized => Error::configuration(format!("{context}: not permitted: {reason}")),
         DbError::Invalid
         | DbError::SyntaxError

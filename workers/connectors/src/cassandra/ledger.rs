@@ -9,11 +9,10 @@
 //! An answer that was lost leaves the outcome open: such a commit is an external error, and the next [`Ledger::read`],
 //! which is serial, finishes or ends it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headrace_core::position::{Claim, Partition, Position, Reached};
+use headrace_core::position::{Claim, Partition, Reached};
 use headrace_core::retry::Backoff;
 use headrace_core::{Counts, Error, Result};
 use scylla::deserialize::row::ColumnIterator;
@@ -24,6 +23,7 @@ use scylla::value::CqlValue;
 
 use super::client::{Client, Use};
 use super::failure;
+use super::scope::{LastUnit, Row, Scope};
 use super::storage::quoted;
 
 /// The ledger's tables and their definitions.
@@ -47,68 +47,6 @@ pub(super) const LEDGER_TABLES: [(&str, &str); 2] = [
 
 /// Pauses between tries that another worker won: it made progress, so ours comes soon.
 const CONTENDED: Backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(1), retries: 60 };
-
-/// The unit that wrote state last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LastUnit {
-    pub(super) tag: String,
-    pub(super) sequence: i64,
-    /// The keys it wrote, by space.
-    pub(super) keys: BTreeMap<String, Vec<i64>>,
-}
-
-/// What the ledger knows of a scope.
-#[derive(Debug, Default)]
-pub(super) struct Scope {
-    last_epoch: Option<i64>,
-    pub(super) generation: Option<i64>,
-    sequence: Option<i64>,
-    pub(super) counters: Counts,
-    pub(super) last_unit: Option<LastUnit>,
-    /// Epoch and position of each partition.
-    partitions: BTreeMap<Partition, (Option<i64>, Option<Position>)>,
-}
-
-impl Scope {
-    pub(super) fn sequence(&self) -> i64 {
-        self.sequence.unwrap_or(0)
-    }
-
-    /// The generation that begins when the scope is forgotten as it is.
-    pub(super) fn next_generation(&self) -> i64 {
-        self.last_epoch.unwrap_or(0) + 1
-    }
-
-    /// All committed positions.
-    pub(super) fn positions(&self) -> Reached {
-        let committed = |(partition, (_, position)): (&Partition, &(Option<i64>, Option<Position>))| {
-            position.as_ref().map(|position| (partition.clone(), position.clone()))
-        };
-        self.partitions.iter().filter_map(committed).collect()
-    }
-
-    /// The committed positions of claimed partitions.
-    pub(super) fn claimed_positions(&self, claims: &[Claim]) -> Reached {
-        let mut positions = self.positions();
-        positions.retain(|partition, _| claims.iter().any(|claim| claim.partition == *partition));
-        positions
-    }
-
-    /// Checks that every claim is the newest.
-    ///
-    /// # Errors
-    /// [`Error::Fenced`] naming the first that is not.
-    pub(super) fn check(&self, claims: &[Claim]) -> Result<()> {
-        match claims.iter().find(|claim| self.epoch(&claim.partition) != Some(claim.epoch)) {
-            Some(claim) => Err(Error::Fenced(claim.partition.to_string())),
-            None => Ok(()),
-        }
-    }
-
-    fn epoch(&self, partition: &Partition) -> Option<i64> {
-        self.partitions.get(partition).and_then(|(epoch, _)| *epoch)
-    }
-}
 
 /// What a commit changes.
 pub(super) struct Change<'a> {
@@ -140,48 +78,16 @@ impl Ledger {
     /// # Errors
     /// Configuration when there is no ledger, external when it cannot be read.
     pub(super) async fn read(&self, scope: &str) -> Result<Scope> {
-        let cql = format!(
-            "SELECT last_epoch, generation, sequence, counters, unit, unit_sequence, unit_keys, partition, epoch, position, detail FROM {} WHERE scope = ?",
-            self.table
-        );
-        type Row = (
-            Option<i64>,
-            Option<i64>,
-            Option<i64>,
-            Option<String>,
-            Option<String>,
-            Option<i64>,
-            Option<String>,
-            Option<String>,
-            Option<i64>,
-            Option<i64>,
-            Option<String>,
-        );
+        let cql = format!("SELECT {} FROM {} WHERE scope = ?", Row::COLUMNS, self.table);
         let statement = self.client.prepare(&self.context, &cql, Use::Ledger).await?;
         let rows = self.client.rows(&self.context, &statement, (scope,)).await?;
-        let mut read = Scope::default();
-        for (number, row) in failure::answer(&self.context, rows.rows::<Row>())?.enumerate() {
-            let (last_epoch, generation, sequence, counters, unit, unit_sequence, keys, partition, epoch, position, detail) =
-                failure::answer(&self.context, row)?;
-            if number == 0 {
-                (read.last_epoch, read.generation, read.sequence) = (last_epoch, generation, sequence);
-                read.counters = self.parse(counters.as_deref())?;
-                read.last_unit = match (unit, unit_sequence) {
-                    (Some(tag), Some(sequence)) => Some(LastUnit { tag, sequence, keys: self.parse(keys.as_deref())? }),
-                    _ => None,
-                };
-            }
-            if let Some(partition) = partition {
-                let position = position.map(|at| Position::with_detail(at, detail.unwrap_or_default()));
-                read.partitions.insert(Partition::new(partition), (epoch, position));
-            }
-        }
-        Ok(read)
+        let rows: Result<Vec<Row>, _> = failure::answer(&self.context, rows.rows::<Row>())?.collect();
+        Scope::from_rows(failure::answer(&self.context, rows)?)
+            .map_err(|error| Error::data(format!("{}: `{scope}` is damaged: {error}", self.context)))
     }
 
-    fn parse<T: Default + serde::de::DeserializeOwned>(&self, json: Option<&str>) -> Result<T> {
-        let Some(json) = json else { return Ok(T::default()) };
-        serde_json::from_str(json).map_err(|error| Error::data(format!("{}: it is damaged: {error}", self.context)))
+    fn json<T: serde::Serialize>(&self, value: &T) -> Result<String> {
+        serde_json::to_string(value).map_err(|error| Error::data(format!("{}: {error}", self.context)))
     }
 
     /// Claims partitions: see [`headrace_core::store::Store::claim`]. May be repeated; each time raises the epochs.
@@ -194,7 +100,7 @@ impl Ledger {
         }
         let mut retry = 0;
         let epoch = loop {
-            let last = self.read(scope).await?.last_epoch;
+            let last = self.read(scope).await?.last_epoch();
             let epoch = last.unwrap_or(0) + 1;
             let mut changes = vec![(
                 format!("UPDATE {} SET last_epoch = ? WHERE scope = ? IF last_epoch = ?", self.table),
@@ -210,18 +116,15 @@ impl Ledger {
                 Ok(true) => break epoch,
                 Ok(false) => {}
                 // Raising the epoch once more than needed does no harm.
-                Err(Refused::Unknown(error)) => tracing::debug!(%error, "the answer to a claim was lost: claiming again"),
+                Err(Refused::Unknown(error)) => tracing::debug!(%error, "claiming again: the answer was lost"),
                 Err(Refused::Error(error)) => return Err(error),
             }
             self.pause(&mut retry, "other workers keep claiming").await?;
         };
         // Read behind the claim: from here on no older claim can move these positions.
         let read = self.read(scope).await?;
-        let claim = |partition: &Partition| Claim {
-            partition: partition.clone(),
-            epoch,
-            position: read.partitions.get(partition).and_then(|(_, position)| position.clone()),
-        };
+        let claim =
+            |partition: &Partition| Claim { partition: partition.clone(), epoch, position: read.position(partition) };
         Ok(partitions.iter().map(claim).collect())
     }
 
@@ -232,16 +135,18 @@ impl Ledger {
     pub(super) async fn commit(&self, scope: &str, read: &Scope, change: &Change<'_>) -> Result<bool> {
         let sequence = read.sequence() + 1;
         let mut set = "sequence = ?, counters = ?".to_owned();
-        let counters = serde_json::to_string(change.counters)
-            .map_err(|error| Error::data(format!("{}: {error}", self.context)))?;
+        let counters = self.json(change.counters)?;
         let mut values = vec![number(sequence), text(&counters)];
         if let Some(unit) = change.unit {
-            let keys = serde_json::to_string(&unit.keys)
-                .map_err(|error| Error::data(format!("{}: {error}", self.context)))?;
+            let keys = self.json(&unit.keys)?;
             set.push_str(", unit = ?, unit_sequence = ?, unit_keys = ?");
             values.extend([text(&unit.tag), number(unit.sequence), text(&keys)]);
         }
-        values.extend([text(scope), read.sequence.map(CqlValue::BigInt), read.generation.map(CqlValue::BigInt)]);
+        values.extend([
+            text(scope),
+            read.stored_sequence().map(CqlValue::BigInt),
+            read.generation.map(CqlValue::BigInt),
+        ]);
         let scope_change =
             format!("UPDATE {} SET {set} WHERE scope = ? IF sequence = ? AND generation = ?", self.table);
         let mut changes = vec![(scope_change, values)];
@@ -289,10 +194,10 @@ impl Ledger {
                     None,
                     None,
                     text(scope),
-                    read.last_epoch.map(CqlValue::BigInt),
+                    read.last_epoch().map(CqlValue::BigInt),
                 ],
             )];
-            for partition in read.partitions.keys() {
+            for partition in read.partitions() {
                 changes.push((
                     format!("DELETE FROM {} WHERE scope = ? AND partition = ?", self.table),
                     vec![text(scope), text(&partition.0)],
@@ -301,7 +206,7 @@ impl Ledger {
             match self.apply(changes).await {
                 Ok(true) => return Ok(read),
                 Ok(false) => {}
-                Err(Refused::Unknown(error)) => tracing::debug!(%error, "the answer to forgetting was lost: forgetting again"),
+                Err(Refused::Unknown(error)) => tracing::debug!(%error, "forgetting again: the answer was lost"),
                 Err(Refused::Error(error)) => return Err(error),
             }
             self.pause(&mut retry, "other workers keep claiming").await?;
@@ -332,7 +237,7 @@ impl Ledger {
         batch.set_consistency(Consistency::Quorum);
         let result = self.client.session.batch(&batch, &values).await.map_err(|error| {
             if failure::is_overload(&error) {
-                Refused::Unknown(error)
+                Refused::Unknown(Box::new(error))
             } else {
                 Refused::Error(failure::explain(&self.context, &error))
             }
@@ -348,7 +253,7 @@ impl Ledger {
 /// Why changes were not answered with yes or no.
 enum Refused {
     /// They may have been applied or not, or may be later.
-    Unknown(ExecutionError),
+    Unknown(Box<ExecutionError>),
     /// They were not.
     Error(Error),
 }

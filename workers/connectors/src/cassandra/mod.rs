@@ -19,6 +19,7 @@ mod pages;
 mod rows;
 mod scan;
 mod schema;
+mod scope;
 mod select;
 mod state;
 mod storage;

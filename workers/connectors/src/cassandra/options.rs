@@ -58,7 +58,8 @@ impl Options {
             }
         };
         let tls_ca = url.option("tls_ca").map(str::to_owned);
-        let datacenter = url.option("datacenter").map(|name| checked_datacenter(name).map(str::to_owned)).transpose()?;
+        let datacenter =
+            url.option("datacenter").map(|name| checked_datacenter(name).map(str::to_owned)).transpose()?;
         Ok(Self {
             hosts: url.host_list(9042).split(',').map(str::to_owned).collect(),
             login,
@@ -71,7 +72,9 @@ impl Options {
             timeout: clock::parse_duration(url.option("timeout").unwrap_or("12s"))
                 .ok()
                 .filter(|timeout| !timeout.is_zero())
-                .ok_or_else(|| Error::configuration("cassandra: timeout must be a length of time such as 500ms or 12s"))?,
+                .ok_or_else(|| {
+                    Error::configuration("cassandra: timeout must be a length of time such as 500ms or 12s")
+                })?,
             concurrency: url
                 .option("concurrency")
                 .map_or(Ok(256), str::parse)
@@ -136,7 +139,6 @@ fn replication(text: &str, datacenter: Option<&str>) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::StoreUrl;
     use scylla::statement::Consistency;
 

@@ -96,9 +96,7 @@ impl Columns {
 }
 
 fn find<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
-    table
-        .find(name)
-        .ok_or_else(|| Error::configuration(format!("table `{}` has no column {name}", table.name)))
+    table.find(name).ok_or_else(|| Error::configuration(format!("table `{}` has no column {name}", table.name)))
 }
 
 fn native_name(native: &NativeType) -> String {
@@ -133,8 +131,12 @@ impl Builder {
             (Self::Bytes(builder), None) => builder.append_null(),
             (Self::Number(builder, storage), Some(bytes)) => {
                 let stored = match (*storage, bytes.len()) {
-                    (Storage::Int, 4) => <[u8; 4]>::try_from(bytes).ok().map(|bytes| i64::from(i32::from_be_bytes(bytes))),
-                    (Storage::Date, 4) => <[u8; 4]>::try_from(bytes).ok().map(|bytes| i64::from(u32::from_be_bytes(bytes))),
+                    (Storage::Int, 4) => {
+                        <[u8; 4]>::try_from(bytes).ok().map(|bytes| i64::from(i32::from_be_bytes(bytes)))
+                    }
+                    (Storage::Date, 4) => {
+                        <[u8; 4]>::try_from(bytes).ok().map(|bytes| i64::from(u32::from_be_bytes(bytes)))
+                    }
                     (_, 8) => number(Some(bytes)),
                     _ => None,
                 };

@@ -76,9 +76,11 @@ impl Cells {
         match &self.values {
             Values::Int(values) => {
                 if matches!(self.storage, Storage::Int | Storage::Timestamp | Storage::Date)
-                    && let Some(value) = values.iter().flatten().find(|value| self.storage.store_number(*value).is_none())
+                    && let Some(value) =
+                        values.iter().flatten().find(|value| self.storage.store_number(*value).is_none())
                 {
-                    let why = if self.storage == Storage::Timestamp { "is no whole millisecond" } else { "is out of range" };
+                    let why =
+                        if self.storage == Storage::Timestamp { "is no whole millisecond" } else { "is out of range" };
                     return Err(format!("{value} {why} ({})", self.storage.cql()));
                 }
             }
@@ -182,8 +184,9 @@ impl Rows {
     pub(super) fn new<'a>(table: &str, columns: impl Iterator<Item = &'a Column>, frame: &DataFrame) -> Result<Self> {
         let mut cells = Vec::new();
         for column in columns {
-            let values = Values::new(column, frame)
-                .map_err(|error| Error::data(format!("cannot write to table `{table}`: column {}: {error}", column.name)))?;
+            let values = Values::new(column, frame).map_err(|error| {
+                Error::data(format!("cannot write to table `{table}`: column {}: {error}", column.name))
+            })?;
             cells.push(Cells { storage: Storage::of(column), values });
         }
         Ok(Self { columns: cells, height: frame.height() })
@@ -224,7 +227,11 @@ impl Rows {
 
     /// Compares two rows by their columns, in order.
     pub(super) fn compare(&self, left: usize, right: usize) -> Ordering {
-        self.columns.iter().map(|cells| cells.compare(left, right)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        self.columns
+            .iter()
+            .map(|cells| cells.compare(left, right))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
     }
 
     /// Compares two rows by the columns that choose their partition.
@@ -266,7 +273,6 @@ impl SerializeRow for Row<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::Ident;
     use headrace_core::table::{Kind, Table};
     use polars::prelude::{Column as Series, DataFrame, NamedFrom};
@@ -288,12 +294,10 @@ mod tests {
         {
             polars::prelude::Series::new(name.into(), [value]).into()
         }
-        DataFrame::new(1, vec![
-            series("hour", hour),
-            series("small", small),
-            series("note", note),
-            series("event", event),
-        ])
+        DataFrame::new(
+            1,
+            vec![series("hour", hour), series("small", small), series("note", note), series("event", event)],
+        )
         .unwrap()
     }
 

@@ -20,8 +20,8 @@ use super::client::{Client, Use};
 use super::page::Columns;
 use super::pages::cannot_read;
 use super::storage::Layout;
-use super::tokens::{self, Range};
 use super::token_reader::{Piece, Reading};
+use super::tokens::{self, Range};
 
 /// Parts read at the same time.
 const READERS: usize = 4;

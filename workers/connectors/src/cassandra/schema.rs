@@ -19,7 +19,8 @@ pub(super) async fn create(client: &Client, tables: &[&Table]) -> Result<()> {
         tables.iter().map(|table| Layout::of(&client.keyspace, table)).collect::<Result<_>>()?;
     let keyspace = &client.keyspace;
     if !has_keyspace(client).await? {
-        let cql = format!("CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {}", quoted(keyspace), client.replication);
+        let cql =
+            format!("CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {}", quoted(keyspace), client.replication);
         change(client, &format!("cannot create keyspace `{keyspace}`"), &cql).await?;
     }
     for (name, definition) in LEDGER_TABLES {

@@ -62,7 +62,8 @@ async fn one_partition(
     context: &str,
 ) -> Result<DataFrame> {
     let columns = Columns::of(select.table, &select.columns)?;
-    let bind = |column: &Column, value: &Value| Storage::of(column).bind(value).ok_or_else(|| unfit(context, &column.name));
+    let bind =
+        |column: &Column, value: &Value| Storage::of(column).bind(value).ok_or_else(|| unfit(context, &column.name));
     let mut values: Vec<CqlValue> =
         partition.iter().map(|(column, value)| bind(column, value)).collect::<Result<_>>()?;
     let mut condition: Vec<String> = layout.partition.iter().map(|column| format!("\"{}\" = ?", column.name)).collect();

@@ -17,8 +17,8 @@ use headrace_core::{Error, Result};
 
 use super::client::{Client, Use};
 use super::failure;
-use super::ledger::LastUnit;
 use super::pages::Pages;
+use super::scope::LastUnit;
 use super::storage::quoted;
 
 /// Blobs are stored in pieces of this size, small enough for any server setting.

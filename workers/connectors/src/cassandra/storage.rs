@@ -134,7 +134,10 @@ impl<'a> Layout<'a> {
         let values: Vec<&Column> = table.columns.iter().filter(|column| column.merge != Merge::Key).collect();
         for column in &values {
             if column.merge != Merge::Replace {
-                return refuse(format!("column {} is added up or computed, which only transactional stores do", column.name));
+                return refuse(format!(
+                    "column {} is added up or computed, which only transactional stores do",
+                    column.name
+                ));
             }
         }
         Ok(Self {
@@ -187,7 +190,6 @@ pub(super) fn list(columns: &[&Column]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::Ident;
     use headrace_core::table::{Kind, Merge, Table};
     use proptest::prelude::*;

@@ -29,7 +29,9 @@ pub(super) fn client(authorities: Option<&str>) -> Result<Arc<rustls::ClientConf
     for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| unusable(error.to_string()))? {
         let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
         // A system's bundle may hold an old certificate that the library does not read; a given file must be good.
-        if let Err(error) = roots.add(certificate) && authorities.is_some() {
+        if let Err(error) = roots.add(certificate)
+            && authorities.is_some()
+        {
             return Err(unusable(error.to_string()));
         }
     }
@@ -57,7 +59,6 @@ fn system_bundle() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use std::io::Write as _;
 
     use super::client;

@@ -47,7 +47,8 @@ impl Reading {
 
     async fn read_pages(&self, range: Range, sending: &Sending) -> Result<()> {
         let mut pages = Pages::new(self.context.clone(), self.statement.clone(), (range.after, range.to));
-        let mut held = Held { frame: self.columns.nothing()?, bytes: 0, last: range.after, before: range.after, cut: 0 };
+        let mut held =
+            Held { frame: self.columns.nothing()?, bytes: 0, last: range.after, before: range.after, cut: 0 };
         while let Some(page) = pages.next(&self.client).await? {
             let above = held.frame.height();
             let frame = self.columns.read(&page, |row, token| held.see(above + row, token))?;
@@ -110,7 +111,6 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use polars::prelude::{DataFrame, IntoColumn as _, NamedFrom as _, Series};
     use proptest::prelude::*;
 

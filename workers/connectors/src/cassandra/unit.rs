@@ -12,7 +12,8 @@ use headrace_core::table::{Table, Value};
 use headrace_core::{Counts, Error, Result, clock};
 use polars::prelude::DataFrame;
 
-use super::ledger::{Change, LastUnit, Ledger, Scope};
+use super::ledger::{Change, Ledger};
+use super::scope::{LastUnit, Scope};
 use super::state::{self, Place, View};
 use super::write;
 
@@ -41,12 +42,7 @@ impl CassandraUnit {
     ///
     /// # Errors
     /// [`Error::Fenced`] when a claim is no longer the newest.
-    pub(super) async fn begin(
-        ledger: Arc<Ledger>,
-        marked: Arc<Marked>,
-        scope: &str,
-        claims: &[Claim],
-    ) -> Result<Self> {
+    pub(super) async fn begin(ledger: Arc<Ledger>, marked: Arc<Marked>, scope: &str, claims: &[Claim]) -> Result<Self> {
         let read = ledger.read(scope).await?;
         read.check(claims)?;
         let place = Place { scope: scope.to_owned(), generation: read.generation.unwrap_or(0) };
@@ -158,7 +154,8 @@ impl Unit for CassandraUnit {
     }
 
     async fn commit(mut self: Box<Self>, reached: &Reached, counts: &Counts) -> Result<()> {
-        if let Some(partition) = reached.keys().find(|name| !self.claims.iter().any(|claim| claim.partition == **name)) {
+        if let Some(partition) = reached.keys().find(|name| !self.claims.iter().any(|claim| claim.partition == **name))
+        {
             return Err(Error::Fenced(partition.to_string()));
         }
         let keys: BTreeMap<String, Vec<i64>> = std::mem::take(&mut self.keys)

@@ -40,13 +40,8 @@ pub(super) async fn upsert(client: &Client, table: &Table, frame: &DataFrame) ->
     let context = format!("cannot write to table `{}.{name}`", client.keyspace);
     let insert = client.prepare(&context, &layout.insert(), Use::Rows).await?;
     let groups = Groups::of(&rows, &layout);
-    let sending = Sending {
-        client,
-        context,
-        insert,
-        writer: client.window.enter(),
-        progress: Mutex::new(Instant::now()),
-    };
+    let sending =
+        Sending { client, context, insert, writer: client.window.enter(), progress: Mutex::new(Instant::now()) };
     let mut waiting = (0..groups.ends.len()).map(|group| groups.get(group));
     let mut in_flight = FuturesUnordered::new();
     loop {

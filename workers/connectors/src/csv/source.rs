@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headrace_core::position::Claim;
 use headrace_core::source::{Event, Source};
-use headrace_core::{Error, Partition, Result};
+use headrace_core::{Error, Partition, Position, Result};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -150,7 +150,9 @@ impl Source for CsvSource {
             }
             self.cursor = None;
             self.restarted = None;
-            if let Some(position) = claim.position.clone() {
+            // A bare 0 is the beginning itself, set by a caller who wants the file read again.
+            let position = claim.position.clone().filter(|position| *position != Position::at(0));
+            if let Some(position) = position {
                 let plan = self.plan.clone();
                 let checked = tokio::task::spawn_blocking(move || {
                     plan.places()?

@@ -9,6 +9,9 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Fault;
 
+/// Tables with texts and more columns than this have wide rows.
+const WIDE_COLUMNS: usize = 12;
+
 /// A name in quotes; an [`Ident`] cannot hold one.
 pub(super) fn quoted(name: &Ident) -> String {
     format!("\"{name}\"")
@@ -100,11 +103,16 @@ fn definition(table: &Table) -> String {
         text
     };
     let columns: Vec<String> = table.columns.iter().map(column).collect();
+    // Narrow rows live in the key's tree. Wide ones, arriving in any order of keys, would rewrite a page each; they are
+    // appended, and only their keys go into a tree.
+    let is_wide = table.columns.iter().any(|column| matches!(column.kind, Kind::Text | Kind::Bytes) && column.merge != Merge::Key)
+        && table.columns.len() > WIDE_COLUMNS;
     format!(
-        "CREATE TABLE {} ({}, PRIMARY KEY ({})) WITHOUT ROWID",
+        "CREATE TABLE {} ({}, PRIMARY KEY ({})){}",
         quoted(&table.name),
         columns.join(", "),
-        list(table.keys())
+        list(table.keys()),
+        if is_wide { "" } else { " WITHOUT ROWID" }
     )
 }
 

@@ -73,7 +73,11 @@ impl ClientContext for Context {
         match level {
             // These come as errors too, and whoever asked tells them once, in clear words.
             _ if matches!(facility, "FAIL" | "ERROR") => tracing::debug!(facility, "kafka client: {message}"),
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => {
                 tracing::warn!(facility, "kafka client: {message}");
             }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
@@ -83,7 +87,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let Some(code) = error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::PartitionEOF) else { return };
+        let Some(code) = error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::PartitionEOF) else {
+            return;
+        };
         tracing::debug!(%code, "kafka client: {reason}");
         let mut troubles = lock(&self.troubles);
         if troubles.len() == KEPT {

@@ -8,8 +8,12 @@ pub(super) fn explain(doing: &str, code: Code, reason: &str) -> Error {
     let reason = if reason.is_empty() { code.to_string() } else { reason.to_owned() };
     let remedy = match code {
         Code::Authentication | Code::SaslAuthenticationFailed => "the login was refused: check user, password and sasl",
-        Code::UnsupportedSASLMechanism | Code::IllegalSASLState => "the broker does not offer this login: check sasl and tls",
-        Code::SSL => "no trusted TLS connection: check that the port speaks TLS and give its authority with tls_ca=FILE",
+        Code::UnsupportedSASLMechanism | Code::IllegalSASLState => {
+            "the broker does not offer this login: check sasl and tls"
+        }
+        Code::SSL => {
+            "no trusted TLS connection: check that the port speaks TLS and give its authority with tls_ca=FILE"
+        }
         Code::Resolve => "no such host: check the host name in the URL",
         Code::TopicAuthorizationFailed => "the user may not use this topic: ask for the right (ACL) to it",
         Code::GroupAuthorizationFailed => "the user may not use this group: ask for the right (ACL) to it",
@@ -18,12 +22,16 @@ pub(super) fn explain(doing: &str, code: Code, reason: &str) -> Error {
             "there is no such topic any more: check its name, or create it"
         }
         Code::InvalidReplicationFactor => "check the option replication against the number of brokers",
-        Code::InvalidTopic | Code::InvalidPartitions | Code::InvalidConfig | Code::PolicyViolation => "the broker refuses the settings",
+        Code::InvalidTopic | Code::InvalidPartitions | Code::InvalidConfig | Code::PolicyViolation => {
+            "the broker refuses the settings"
+        }
         Code::InvalidGroupId | Code::InconsistentGroupProtocol => {
             "the group is used by another kind of consumer: choose another group, or the same group_protocol everywhere"
         }
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
-            return Error::data(format!("{doing}: a message is larger than the topic allows; raise its max.message.bytes ({reason})"));
+            return Error::data(format!(
+                "{doing}: a message is larger than the topic allows; raise its max.message.bytes ({reason})"
+            ));
         }
         _ => return Error::external(doing, reason),
     };
@@ -34,7 +42,9 @@ pub(super) fn explain(doing: &str, code: Code, reason: &str) -> Error {
 pub(super) fn from_kafka(doing: &str, error: &KafkaError) -> Error {
     match error {
         // The value of a refused setting may be a secret, so only its name is told.
-        KafkaError::ClientConfig(_, reason, name, _) => Error::configuration(format!("{doing}: setting {name}: {reason}")),
+        KafkaError::ClientConfig(_, reason, name, _) => {
+            Error::configuration(format!("{doing}: setting {name}: {reason}"))
+        }
         KafkaError::ClientCreation(reason) => Error::configuration(format!("{doing}: {reason}")),
         error => match error.rdkafka_error_code() {
             Some(code) => explain(doing, code, ""),
@@ -56,7 +66,9 @@ pub(super) fn is_passing(code: Code) -> bool {
 
 /// The error of a topic that is not there.
 pub(super) fn missing_topic(topic: &str, place: &str) -> Error {
-    Error::configuration(format!("there is no topic `{topic}` on {place}: check its name, or create it by filling it first"))
+    Error::configuration(format!(
+        "there is no topic `{topic}` on {place}: check its name, or create it by filling it first"
+    ))
 }
 
 /// The error of a position whose messages were removed.

@@ -32,7 +32,8 @@ impl Inquirer {
     /// Makes a client; nothing is sent yet.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let consumer = settings.inquirer().create_with_context(Context::default());
-        let consumer = consumer.map_err(|error| fault::from_kafka(&format!("cannot use {}", settings.place), &error))?;
+        let consumer =
+            consumer.map_err(|error| fault::from_kafka(&format!("cannot use {}", settings.place), &error))?;
         Ok(Self { consumer, place: settings.place.clone(), connected: AtomicBool::new(false) })
     }
 
@@ -75,8 +76,12 @@ impl Inquirer {
             }
             if begun.elapsed() >= patience {
                 return Err(match last {
-                    Some(trouble) if trouble.code == Code::Resolve => fault::explain(doing, trouble.code, &trouble.reason),
-                    Some(trouble) => Error::external(doing, format!("no broker answers; check host and port ({})", trouble.reason)),
+                    Some(trouble) if trouble.code == Code::Resolve => {
+                        fault::explain(doing, trouble.code, &trouble.reason)
+                    }
+                    Some(trouble) => {
+                        Error::external(doing, format!("no broker answers; check host and port ({})", trouble.reason))
+                    }
                     None => fault::from_kafka(doing, &error),
                 });
             }
@@ -156,7 +161,10 @@ impl Inquirer {
                 return self.extents(topic).map(|_| ());
             }
             if begun.elapsed() > ADMIN_PATIENCE {
-                return Err(Error::external(format!("topic `{topic}` on {} is not ready", self.place), "its partitions have no leaders yet"));
+                return Err(Error::external(
+                    format!("topic `{topic}` on {} is not ready", self.place),
+                    "its partitions have no leaders yet",
+                ));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -166,9 +174,12 @@ impl Inquirer {
 /// Creates a topic; one that is there already is fine.
 pub(super) async fn create_topic(settings: &Settings, topic: &str, partitions: i32) -> Result<()> {
     let doing = format!("cannot create topic `{topic}` on {}", settings.place);
-    let administrator: AdminClient<Context> =
-        settings.administrator().create_with_context(Context::default()).map_err(|error| fault::from_kafka(&doing, &error))?;
-    let wanted = NewTopic::new(topic, settings.partitions.unwrap_or(partitions), TopicReplication::Fixed(settings.replication));
+    let administrator: AdminClient<Context> = settings
+        .administrator()
+        .create_with_context(Context::default())
+        .map_err(|error| fault::from_kafka(&doing, &error))?;
+    let wanted =
+        NewTopic::new(topic, settings.partitions.unwrap_or(partitions), TopicReplication::Fixed(settings.replication));
     let options = AdminOptions::new().request_timeout(Some(ADMIN_PATIENCE)).operation_timeout(Some(ADMIN_PATIENCE));
     let outcome = administrator.create_topics([&wanted], &options).await;
     // Dropping waits for the administrator's own thread.

@@ -33,7 +33,10 @@ impl Reader {
     /// Answers what the group has asked for.
     pub(super) fn serve_group(&mut self) -> Result<()> {
         if self.revocation.as_ref().is_some_and(|revocation| revocation.deadline <= Instant::now()) {
-            tracing::warn!(topic = self.topic, "partitions go although they were not released in time; what is committed now will be refused");
+            tracing::warn!(
+                topic = self.topic,
+                "partitions go although they were not released in time; what is committed now will be refused"
+            );
             self.finish_revocation();
         }
         if self.revocation.is_some() && self.consumer.assignment_lost() {
@@ -64,14 +67,17 @@ impl Reader {
         self.shared.set_ended(false);
         let now = Instant::now();
         self.held.extend(rebalance.partitions.iter().map(|partition| (*partition, Held::new(now))));
-        self.tell(Event::Assigned(rebalance.partitions.iter().map(|partition| name(&self.topic, *partition)).collect()));
+        self.tell(Event::Assigned(
+            rebalance.partitions.iter().map(|partition| name(&self.topic, *partition)).collect(),
+        ));
         Ok(())
     }
 
     fn lose(&mut self, rebalance: Rebalance) -> Result<()> {
         let places = rebalance.partitions.iter().map(|partition| (*partition, Offset::Invalid));
         let list = self.list(places).map_err(|error| fault::from_kafka(&self.doing, &error))?;
-        let waiting: BTreeSet<i32> = rebalance.partitions.iter().copied().filter(|partition| self.held.contains_key(partition)).collect();
+        let waiting: BTreeSet<i32> =
+            rebalance.partitions.iter().copied().filter(|partition| self.held.contains_key(partition)).collect();
         for partition in &waiting {
             if let Some(held) = self.held.get_mut(partition) {
                 held.running = false;

@@ -30,6 +30,7 @@ use headrace_core::log::{Consume, Extent, Log};
 use headrace_core::source::Source;
 use headrace_core::{Error, Result, StoreUrl};
 use polars::prelude::DataFrame;
+use tokio::sync::oneshot;
 
 use self::context::lock;
 use self::inquiry::Inquirer;
@@ -72,11 +73,19 @@ impl Kafka {
         Ok(slot.insert(Arc::new(Inquirer::new(&self.settings)?)).clone())
     }
 
-    /// Asks on a thread that may block.
-    async fn ask<T: Send + 'static>(&self, question: impl FnOnce(Arc<Inquirer>) -> Result<T> + Send + 'static) -> Result<T> {
+    /// Asks on a thread of its own: a question may wait a minute for brokers, and the end of the runtime must not.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(Arc<Inquirer>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let doing = || format!("cannot ask {}", self.settings.place);
         let inquirer = self.inquirer()?;
-        let answer = tokio::task::spawn_blocking(move || question(inquirer)).await;
-        answer.map_err(|error| Error::external(format!("cannot ask {}", self.settings.place), error))?
+        let (reply, answer) = oneshot::channel();
+        // A caller that is gone wants no answer.
+        let asking = move || drop(reply.send(question(inquirer)));
+        let thread = std::thread::Builder::new().name("kafka inquiry".to_owned()).spawn(asking);
+        thread.map_err(|error| Error::external(doing(), error))?;
+        answer.await.map_err(|error| Error::external(doing(), error))?
     }
 }
 

@@ -5,7 +5,7 @@
 //! Ordering: messages of one key keep their order. Memory: the library holds at most 64 MiB of unsent messages;
 //! a full queue makes the call wait.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -27,13 +27,20 @@ pub(super) struct Call {
     open: AtomicUsize,
     failed: AtomicUsize,
     first_error: OnceLock<RDKafkaErrorCode>,
+    abandoned: AtomicBool,
     done: Notify,
 }
 
 impl Call {
     /// A call whose caller is still sending.
     fn new() -> Self {
-        Self { open: AtomicUsize::new(1), failed: AtomicUsize::new(0), first_error: OnceLock::new(), done: Notify::new() }
+        Self {
+            open: AtomicUsize::new(1),
+            failed: AtomicUsize::new(0),
+            first_error: OnceLock::new(),
+            abandoned: AtomicBool::new(false),
+            done: Notify::new(),
+        }
     }
 
     /// Notes one delivery report.
@@ -48,10 +55,23 @@ impl Call {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) > 0 || self.abandoned.load(Ordering::Relaxed)
+    }
+
     async fn finished(&self) {
         while self.open.load(Ordering::Acquire) > 0 {
             self.done.notified().await;
         }
+    }
+}
+
+/// Stops the sending of a call whose caller does not wait any more, so that nothing blocks the end of the runtime.
+struct Caller(Arc<Call>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.abandoned.store(true, Ordering::Relaxed);
     }
 }
 
@@ -69,8 +89,10 @@ impl Outlet {
         if let Some(sender) = &*slot {
             return Ok(sender.clone());
         }
-        let created: Sender =
-            settings.producer().create_with_context(Context::default()).map_err(|error| fault::from_kafka(doing, &error))?;
+        let created: Sender = settings
+            .producer()
+            .create_with_context(Context::default())
+            .map_err(|error| fault::from_kafka(doing, &error))?;
         Ok(slot.insert(Arc::new(created)).clone())
     }
 
@@ -80,6 +102,7 @@ impl Outlet {
         let (keys, values) = (bytes(messages, message_columns::KEY)?, bytes(messages, message_columns::VALUE)?);
         let sender = self.sender(settings, &doing)?;
         let call = Arc::new(Call::new());
+        let _caller = Caller(call.clone());
         let sending = {
             let (sender, call, topic) = (sender.clone(), call.clone(), topic.to_owned());
             tokio::task::spawn_blocking(move || {
@@ -98,7 +121,11 @@ impl Outlet {
         }
         let Some(code) = call.first_error.get() else { return Ok(()) };
         let failed = call.failed.load(Ordering::Relaxed);
-        Err(fault::explain(&doing, *code, &format!("{failed} of {} messages were not stored: {code}", messages.height())))
+        Err(fault::explain(
+            &doing,
+            *code,
+            &format!("{failed} of {} messages were not stored: {code}", messages.height()),
+        ))
     }
 }
 
@@ -107,9 +134,15 @@ fn bytes(messages: &DataFrame, name: &str) -> Result<BinaryChunked> {
     Ok(column.binary()?.clone())
 }
 
-fn send_all(sender: &Sender, topic: &str, keys: &BinaryChunked, values: &BinaryChunked, call: &Arc<Call>) -> Result<(), KafkaError> {
+fn send_all(
+    sender: &Sender,
+    topic: &str,
+    keys: &BinaryChunked,
+    values: &BinaryChunked,
+    call: &Arc<Call>,
+) -> Result<(), KafkaError> {
     for (key, value) in keys.iter().zip(values.iter()) {
-        if call.failed.load(Ordering::Relaxed) > 0 {
+        if call.is_over() {
             return Ok(());
         }
         let mut record: BaseRecord<'_, [u8], [u8], Arc<Call>> = BaseRecord::with_opaque_to(topic, call.clone());
@@ -120,6 +153,10 @@ fn send_all(sender: &Sender, topic: &str, keys: &BinaryChunked, values: &BinaryC
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 call.report(None);
                 return Err(error);
+            }
+            if call.is_over() {
+                call.report(None);
+                return Ok(());
             }
             // The producer's own thread empties the queue; a message stays in it two minutes at most.
             std::thread::sleep(QUEUE_FULL_PAUSE);

@@ -124,7 +124,8 @@ impl Reader {
             self.full_since = None;
             if self.halted {
                 self.halted = false;
-                let running: Vec<(i32, i64)> = self.held.iter().filter(|(_, held)| held.running).map(|(p, held)| (*p, held.next)).collect();
+                let running: Vec<(i32, i64)> =
+                    self.held.iter().filter(|(_, held)| held.running).map(|(p, held)| (*p, held.next)).collect();
                 for (partition, next) in running {
                     self.launch(partition, next)?;
                 }
@@ -160,7 +161,9 @@ impl Reader {
 
     fn accept(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
         let (partition, offset) = (message.partition(), message.offset());
-        let Some(held) = self.held.get_mut(&partition).filter(|held| held.running && !held.drained) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&partition).filter(|held| held.running && !held.drained) else {
+            return Ok(());
+        };
         // Read ahead before going back, or while pausing: it comes again, in its place.
         if offset < held.next || self.halted {
             return Ok(());
@@ -263,7 +266,10 @@ impl Reader {
     }
 
     /// A list of this topic's partitions.
-    pub(super) fn list(&self, places: impl IntoIterator<Item = (i32, Offset)>) -> Result<TopicPartitionList, KafkaError> {
+    pub(super) fn list(
+        &self,
+        places: impl IntoIterator<Item = (i32, Offset)>,
+    ) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in places {
             list.add_partition_offset(&self.topic, partition, offset)?;

@@ -60,7 +60,9 @@ impl Settings {
         };
         let session_timeout = duration(url, "session_timeout")?;
         if new_protocol && session_timeout.is_some() {
-            return Err(Error::configuration("kafka: session_timeout is the broker's with group_protocol=consumer; leave it out"));
+            return Err(Error::configuration(
+                "kafka: session_timeout is the broker's with group_protocol=consumer; leave it out",
+            ));
         }
         let mut client = ClientConfig::new();
         client.set_log_level(RDKafkaLogLevel::Notice);
@@ -155,13 +157,18 @@ fn secure(client: &mut ClientConfig, url: &StoreUrl) -> Result<()> {
         Some("false") => false,
         Some(other) => return Err(refused("tls", other, "true or false")),
     };
-    let files = [("tls_ca", "ssl.ca.location"), ("tls_certificate", "ssl.certificate.location"), ("tls_key", "ssl.key.location")];
+    let files = [
+        ("tls_ca", "ssl.ca.location"),
+        ("tls_certificate", "ssl.certificate.location"),
+        ("tls_key", "ssl.key.location"),
+    ];
     for (option, setting) in files {
         if let Some(path) = url.option(option) {
             if !tls {
                 return Err(Error::configuration(format!("kafka: {option} needs tls=true")));
             }
-            std::fs::File::open(path).map_err(|error| Error::configuration(format!("kafka: cannot read {option} {path}: {error}")))?;
+            std::fs::File::open(path)
+                .map_err(|error| Error::configuration(format!("kafka: cannot read {option} {path}: {error}")))?;
             client.set(setting, path);
         }
     }
@@ -169,7 +176,13 @@ fn secure(client: &mut ClientConfig, url: &StoreUrl) -> Result<()> {
         return Err(Error::configuration("kafka: tls_certificate and tls_key belong together"));
     }
     let protocol = match (&url.user, url.option("sasl")) {
-        (None, None) => if tls { "ssl" } else { "plaintext" },
+        (None, None) => {
+            if tls {
+                "ssl"
+            } else {
+                "plaintext"
+            }
+        }
         (None, Some(_)) => return Err(Error::configuration("kafka: sasl needs a user, as in kafka://USER@HOST")),
         (Some(user), mechanism) => {
             let mechanism = mechanism.unwrap_or("SCRAM-SHA-256");
@@ -204,13 +217,13 @@ fn number(url: &StoreUrl, option: &str, least: i32) -> Result<Option<i32>> {
 }
 
 fn duration(url: &StoreUrl, option: &str) -> Result<Option<Duration>> {
-    let parse = |text| clock::parse_duration(text).map_err(|reason| Error::configuration(format!("kafka: {option}: {reason}")));
+    let parse =
+        |text| clock::parse_duration(text).map_err(|reason| Error::configuration(format!("kafka: {option}: {reason}")));
     url.option(option).map(parse).transpose()
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::StoreUrl;
 
     use super::Settings;
@@ -244,7 +257,9 @@ mod tests {
     fn offsets_are_never_committed_or_reset() {
         for text in ["kafka://h", "kafka://h?group_protocol=consumer"] {
             let config = read(text).unwrap().member("g");
-            for (name, value) in [("enable.auto.commit", "false"), ("auto.offset.reset", "error"), ("allow.auto.create.topics", "false")] {
+            for (name, value) in
+                [("enable.auto.commit", "false"), ("auto.offset.reset", "error"), ("allow.auto.create.topics", "false")]
+            {
                 assert_eq!(config.get(name), Some(value), "{text} {name}");
             }
             config.create_native_config().unwrap();

@@ -103,7 +103,8 @@ impl Source for Member {
     }
 
     async fn start(&mut self, claims: &[Claim]) -> Result<()> {
-        let place = |claim: &Claim| Ok((self.number(&claim.partition)?, claim.position.as_ref().map(|position| position.at)));
+        let place =
+            |claim: &Claim| Ok((self.number(&claim.partition)?, claim.position.as_ref().map(|position| position.at)));
         let places = claims.iter().map(place).collect::<Result<Vec<_>>>()?;
         let (reply, placed) = oneshot::channel();
         self.shared.command(Command::Start(places, reply));

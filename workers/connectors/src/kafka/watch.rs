@@ -51,7 +51,10 @@ impl Reader {
         self.look_for_brokers()?;
         if !self.joined && self.changed_at.elapsed() >= JOIN_PATIENCE {
             self.changed_at = Instant::now();
-            return Err(Error::external(&self.doing, format!("group `{}` has not let this worker in", self.options.group)));
+            return Err(Error::external(
+                &self.doing,
+                format!("group `{}` has not let this worker in", self.options.group),
+            ));
         }
         if self.down_since.is_none() && self.revocation.is_none() {
             self.look_for_silence()?;
@@ -71,7 +74,10 @@ impl Reader {
             self.down_since = None;
         } else if since.elapsed() >= DOWN_PATIENCE {
             self.down_since = Some(Instant::now());
-            return Err(Error::external(&self.doing, format!("no broker has answered for {} seconds", since.elapsed().as_secs())));
+            return Err(Error::external(
+                &self.doing,
+                format!("no broker has answered for {} seconds", since.elapsed().as_secs()),
+            ));
         }
         Ok(())
     }
@@ -87,7 +93,9 @@ impl Reader {
                 held.excuse(now);
             }
             let quiet = held.is_quiet(now, QUIET);
-            if !quiet && !(self.options.follow && held.running) {
+            // When following, the end moves; it is looked up to tell what is left.
+            let wanted = quiet || (self.options.follow && held.running);
+            if !wanted {
                 continue;
             }
             let Ok(extent) = self.inquirer.extent(&self.topic, partition, EXTENT_PATIENCE) else { return Ok(()) };
@@ -99,12 +107,19 @@ impl Reader {
             match held.judge(extent.end, now, NUDGES) {
                 Verdict::Fine => {}
                 Verdict::Nudge => {
-                    tracing::warn!(topic = self.topic, partition, next, end = extent.end, "nothing has come for 30 s: asking again");
+                    tracing::warn!(
+                        topic = self.topic,
+                        partition,
+                        next,
+                        end = extent.end,
+                        "nothing has come for 30 s: asking again"
+                    );
                     self.launch(partition, next)?;
                 }
                 Verdict::Stuck => {
                     let waiting = extent.end - next;
-                    let cause = format!("partition {partition} does not move although {waiting} offsets from {next} on wait");
+                    let cause =
+                        format!("partition {partition} does not move although {waiting} offsets from {next} on wait");
                     return Err(Error::external(&self.doing, cause));
                 }
             }
@@ -114,8 +129,12 @@ impl Reader {
 
     /// The broker does not have what was asked for: tells what is gone, or goes to the beginning where nothing was promised.
     fn check_positions(&mut self) -> Result<()> {
-        let running: Vec<(i32, i64, bool)> =
-            self.held.iter().filter(|(_, held)| held.running && !held.drained).map(|(p, held)| (*p, held.next, held.fresh)).collect();
+        let running: Vec<(i32, i64, bool)> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.running && !held.drained)
+            .map(|(p, held)| (*p, held.next, held.fresh))
+            .collect();
         for (partition, next, fresh) in running {
             let extent = self.inquirer.extent(&self.topic, partition, LOOK_EVERY)?;
             if (extent.first..=extent.end).contains(&next) {

@@ -23,7 +23,8 @@ fn civil(day: i64) -> Option<(u16, u8, u8)> {
     // March to January come in groups of five months with 153 days.
     let march_month = (of_year * 5 + 2) / 153;
     let day_of_month = of_year - (march_month * 153 + 2) / 5 + 1;
-    let (year, month) = if march_month < 10 { (march_year, march_month + 3) } else { (march_year + 1, march_month - 9) };
+    let (year, month) =
+        if march_month < 10 { (march_year, march_month + 3) } else { (march_year + 1, march_month - 9) };
     if !(1_000..=9_999).contains(&year) {
         return None;
     }

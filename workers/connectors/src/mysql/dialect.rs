@@ -72,8 +72,11 @@ impl Dialect {
             text.push_str(" AS `fresh`");
         }
         text.push_str(" ON DUPLICATE KEY UPDATE ");
-        let mut changes: Vec<String> =
-            columns.iter().filter(|column| column.merge != Merge::Key).map(|column| self.change(table, column)).collect();
+        let mut changes: Vec<String> = columns
+            .iter()
+            .filter(|column| column.merge != Merge::Key)
+            .map(|column| self.change(table, column))
+            .collect();
         if changes.is_empty() {
             changes.extend(table.keys().take(1).map(|column| {
                 let name = quote(&column.name);

@@ -35,18 +35,37 @@ pub(super) fn failure(context: impl Into<String>, fault: Fault) -> Error {
                 1_045 | 1_698 | 1_820 | 1_862 | 3_118 | 4_151 => Error::configuration(format!(
                     "{text}; check user and password: in the URL, or without showing it by password_file=FILE, password_env=NAME or HEADRACE_MYSQL_PASSWORD"
                 )),
-                UNKNOWN_DATABASE => Error::configuration(format!("{text}; steps that write create it where the user may")),
-                NO_SUCH_TABLE => Error::configuration(format!("{text}; run the step that writes it first, or check the name in the URL")),
+                UNKNOWN_DATABASE => {
+                    Error::configuration(format!("{text}; steps that write create it where the user may"))
+                }
+                NO_SUCH_TABLE => Error::configuration(format!(
+                    "{text}; run the step that writes it first, or check the name in the URL"
+                )),
                 3_159 => Error::configuration(format!("{text}; add tls=true to the URL")),
-                1_044 => Error::configuration(format!("{text}; the user may not use the database, or it does not exist")),
+                1_044 => {
+                    Error::configuration(format!("{text}; the user may not use the database, or it does not exist"))
+                }
                 1_142 | 1_143 | 1_227 | 1_370 | 1_419 => {
                     Error::configuration(format!("{text}; the user lacks a privilege"))
                 }
-                1_054 | 1_064 | 1_071 | 1_072 | 1_118 | 1_130 | 1_147..=1_149 | 1_176 | 1_251 | 1_347 | 1_356 | 1_364 | 1_901 | 2_059 | 3_102 | 3_105 => {
-                    Error::configuration(text)
-                }
-                1_048 | 1_062 | 1_153 | 1_264 | 1_265 | 1_292 | 1_300 | 1_366 | 1_406 | 1_451 | 1_452 | 1_525 | 1_690
-                | 3_140 | 3_819 | 4_025 => Error::data(text),
+                1_054
+                | 1_064
+                | 1_071
+                | 1_072
+                | 1_118
+                | 1_130
+                | 1_147..=1_149
+                | 1_176
+                | 1_251
+                | 1_347
+                | 1_356
+                | 1_364
+                | 1_901
+                | 2_059
+                | 3_102
+                | 3_105 => Error::configuration(text),
+                1_048 | 1_062 | 1_153 | 1_264 | 1_265 | 1_292 | 1_300 | 1_366 | 1_406 | 1_451 | 1_452 | 1_525
+                | 1_690 | 3_140 | 3_819 | 4_025 => Error::data(text),
                 _ => Error::external(context, fault),
             }
         }
@@ -56,7 +75,9 @@ pub(super) fn failure(context: impl Into<String>, fault: Fault) -> Error {
             | DriverError::CleartextPluginDisabled
             | DriverError::MysqlOldPasswordDisabled,
         ) => Error::configuration(format!("{context}: {fault}")),
-        Fault::Driver(DriverError::PacketTooLarge) => Error::data(format!("{context}: larger than the server's max_allowed_packet")),
+        Fault::Driver(DriverError::PacketTooLarge) => {
+            Error::data(format!("{context}: larger than the server's max_allowed_packet"))
+        }
         Fault::Io(IoError::Tls(_)) => tls_failure(&context, &fault),
         // A refused certificate reaches us as a network error that wraps the TLS error.
         Fault::Io(IoError::Io(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {

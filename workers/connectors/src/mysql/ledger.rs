@@ -78,8 +78,11 @@ pub(super) struct Scope {
 pub(super) async fn lock(transaction: &mut Transaction<'static>, scope: &str) -> Result<Option<Scope>> {
     let query = "SELECT epoch, sequence, counters FROM headrace_scope WHERE scope = ? FOR UPDATE";
     let found: Option<(i64, i64, String)> =
-        attempt(|| format!("cannot lock the ledger of `{scope}`"), transaction.exec_first(query, (key_of(scope),))).await?;
-    found.map(|(epoch, sequence, text)| Ok(Scope { epoch, sequence, counters: parse_counters(scope, &text)? })).transpose()
+        attempt(|| format!("cannot lock the ledger of `{scope}`"), transaction.exec_first(query, (key_of(scope),)))
+            .await?;
+    found
+        .map(|(epoch, sequence, text)| Ok(Scope { epoch, sequence, counters: parse_counters(scope, &text)? }))
+        .transpose()
 }
 
 fn parse_counters(scope: &str, text: &str) -> Result<Counts> {
@@ -149,7 +152,9 @@ pub(super) async fn read_claims(
         let found: Vec<Found> = attempt(context, transaction.exec(query, Params::Positional(parameters))).await?;
         let mut found: std::collections::HashMap<String, (i64, Option<Position>)> = found
             .into_iter()
-            .map(|(key, epoch, at, detail)| (key, (epoch, at.map(|at| Position { at, detail: detail.unwrap_or_default() }))))
+            .map(|(key, epoch, at, detail)| {
+                (key, (epoch, at.map(|at| Position { at, detail: detail.unwrap_or_default() })))
+            })
             .collect();
         for (partition, key) in chunk.iter().zip(&keys) {
             if let Some((epoch, position)) = found.remove(key) {

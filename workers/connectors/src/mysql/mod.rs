@@ -1,6 +1,6 @@
 //! MySQL and MariaDB as a keyed store: tables, units of work and the ledger in one database.
 //!
-//! Delivery: exactly once in effect. A [`Unit`] is one transaction that holds rows, state, counters and positions; it is
+//! Delivery: exactly once in effect. A unit of work is one transaction that holds rows, state, counters and positions; it is
 //! fenced by the epochs of its claims. Nothing is tried again in here: deadlocks, lost connections and lost answers to a
 //! commit are external errors, after which the run loop begins a new unit and sees in its positions whether the batch is
 //! stored already.
@@ -9,8 +9,8 @@
 //! Connections: at most eight, opened when needed, closed when the store is dropped. The store belongs to the runtime that
 //! made it.
 //!
-//! Layout: [`server`] (settings, pool), [`failure`] (kinds of errors), [`dialect`] (texts of statements), [`schema`] (create
-//! and check), [`values`] and [`calendar`] (conversions), [`bulk`] (upserts), [`ledger`] and [`unit`], [`select`](mod@select) and [`scan`].
+//! Layout: `server` (settings, pool), `failure` (kinds of errors), `dialect` (texts of statements), `schema` (create and
+//! check), `values` and `calendar` (conversions), `bulk` (upserts), `ledger` and `unit`, `select` and `scan`.
 
 mod bulk;
 mod calendar;

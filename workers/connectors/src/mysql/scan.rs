@@ -215,7 +215,8 @@ mod tests {
     fn keys_survive_as_text() {
         let table = Table::new(Ident::new("t").unwrap()).key("a", Kind::Int).unwrap().key("b", Kind::Name(9)).unwrap();
         let table = table.key("c", Kind::TimeUuid).unwrap().key("d", Kind::Double).unwrap();
-        let key = [Value::Int(i64::MIN), Value::Text("ä\"\\".into()), Value::Bytes((0..16).collect()), Value::Double(-0.1)];
+        let key =
+            [Value::Int(i64::MIN), Value::Text("ä\"\\".into()), Value::Bytes((0..16).collect()), Value::Double(-0.1)];
         assert_eq!(key_from_text(&table, &key_to_text(&key).unwrap()).unwrap(), key);
         for broken in ["", "[]", "[1,\"x\",[256],0]", "{}"] {
             let read = key_from_text(&table, broken);

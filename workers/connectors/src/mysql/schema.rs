@@ -72,7 +72,9 @@ async fn check(server: &Server, connection: &mut Conn, table: &Table) -> Result<
     let engine: Option<Option<String>> = attempt(context, connection.exec_first(query, name)).await?;
     match engine.flatten() {
         Some(engine) if engine.eq_ignore_ascii_case("InnoDB") => {}
-        Some(engine) => differences.push(format!("its engine is {engine}, which has no transactions; needed is InnoDB")),
+        Some(engine) => {
+            differences.push(format!("its engine is {engine}, which has no transactions; needed is InnoDB"))
+        }
         None => differences.push("it is no base table".to_owned()),
     }
     let actual = columns(server, connection, table).await?;
@@ -105,12 +107,26 @@ async fn columns(server: &Server, connection: &mut Conn, table: &Table) -> Resul
                  WHERE table_schema = DATABASE() AND table_name = ?";
     let context = || format!("cannot look at {}", server.called(&table.name));
     let rows: Vec<Row> = attempt(context, connection.exec(query, (table.name.as_str(),))).await?;
-    let entry = |(name, data_type, full_type, nullable, characters, digits, scale, collation, extra, has_default): Row| {
-        let generated = extra.contains("STORED GENERATED") || extra.contains("VIRTUAL GENERATED");
-        let nullable = nullable == "YES";
-        let fills_itself = nullable || generated || has_default || extra.contains("AUTO_INCREMENT");
-        (name, Actual { data_type, full_type, nullable, characters, digits, scale, collation, generated, fills_itself })
-    };
+    let entry =
+        |(name, data_type, full_type, nullable, characters, digits, scale, collation, extra, has_default): Row| {
+            let generated = extra.contains("STORED GENERATED") || extra.contains("VIRTUAL GENERATED");
+            let nullable = nullable == "YES";
+            let fills_itself = nullable || generated || has_default || extra.contains("AUTO_INCREMENT");
+            (
+                name,
+                Actual {
+                    data_type,
+                    full_type,
+                    nullable,
+                    characters,
+                    digits,
+                    scale,
+                    collation,
+                    generated,
+                    fills_itself,
+                },
+            )
+        };
     Ok(rows.into_iter().map(entry).collect())
 }
 
@@ -128,7 +144,9 @@ fn column_difference(column: &Column, found: &Actual) -> Option<String> {
         Kind::Bytes => matches!(data_type, "longblob" | "mediumblob" | "blob" | "varbinary"),
         // The same scale, or values would be rounded; as many digits before the point.
         Kind::Decimal { scale } => {
-            data_type == "decimal" && found.scale == Some(u64::from(scale)) && found.digits.is_some_and(|digits| digits >= 18)
+            data_type == "decimal"
+                && found.scale == Some(u64::from(scale))
+                && found.digits.is_some_and(|digits| digits >= 18)
         }
         Kind::DateTime => data_type == "datetime",
         Kind::Date => data_type == "date",
@@ -144,12 +162,18 @@ fn column_difference(column: &Column, found: &Actual) -> Option<String> {
             return Some(format!("{called} has the collation {collation}, needed is one of utf8mb4"));
         }
         if column.merge == Merge::Key && !collation.ends_with("_bin") {
-            return Some(format!("key {called} has the collation {collation}, under which different keys are equal; needed is a binary one"));
+            return Some(format!(
+                "key {called} has the collation {collation}, under which different keys are equal; needed is a binary one"
+            ));
         }
     }
     match column.merge {
-        Merge::Computed { mysql, .. } if !found.generated => Some(format!("{called} is not generated always as ({mysql})")),
-        Merge::Key | Merge::Replace | Merge::Add if found.generated => Some(format!("{called} is generated and cannot be written")),
+        Merge::Computed { mysql, .. } if !found.generated => {
+            Some(format!("{called} is not generated always as ({mysql})"))
+        }
+        Merge::Key | Merge::Replace | Merge::Add if found.generated => {
+            Some(format!("{called} is generated and cannot be written"))
+        }
         Merge::Replace | Merge::Add if column.nullable && !found.nullable => Some(format!("{called} must be nullable")),
         _ => None,
     }
@@ -175,7 +199,10 @@ async fn key_differences(server: &Server, connection: &mut Conn, table: &Table) 
     }
     // An upsert that meets another unique key changes a row of another primary key.
     for (index, parts) in indexes {
-        differences.push(format!("it has a further unique key `{index}` ({}); upserts need the primary key alone", commas(&parts)));
+        differences.push(format!(
+            "it has a further unique key `{index}` ({}); upserts need the primary key alone",
+            commas(&parts)
+        ));
     }
     Ok(differences)
 }

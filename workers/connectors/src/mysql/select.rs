@@ -84,7 +84,12 @@ fn statement(
     let keys: Vec<&Column> = table.keys().collect();
     if !after.is_empty() {
         if after.len() != keys.len() {
-            return Err(Error::data(format!("table `{}` has {} key columns, not {}", table.name, keys.len(), after.len())));
+            return Err(Error::data(format!(
+                "table `{}` has {} key columns, not {}",
+                table.name,
+                keys.len(),
+                after.len()
+            )));
         }
         let mut chain = Vec::new();
         for last in 0..keys.len() {

@@ -181,7 +181,8 @@ fn tls(url: &StoreUrl) -> Result<Option<SslOpts>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = SslOpts::default();
     let Some(path) = authority else { return Ok(Some(options)) };
-    let certificates = std::fs::read(path).map_err(|error| Error::configuration(format!("cannot read tls_ca {path}: {error}")))?;
+    let certificates =
+        std::fs::read(path).map_err(|error| Error::configuration(format!("cannot read tls_ca {path}: {error}")))?;
     Ok(Some(options.with_root_certs(vec![certificates.into()]).with_disable_built_in_roots(true)))
 }
 

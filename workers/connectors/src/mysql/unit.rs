@@ -82,10 +82,12 @@ impl MySqlUnit {
     /// two, so that few statements are prepared.
     fn state_condition(&self, space: &str, pairs: &[(i64, i64)], comparison: &str) -> (String, Params) {
         let places = pairs.len().next_power_of_two();
-        let condition: Vec<String> = (0..places).map(|_| format!("(state_key = ? AND sequence {comparison} ?)")).collect();
+        let condition: Vec<String> =
+            (0..places).map(|_| format!("(state_key = ? AND sequence {comparison} ?)")).collect();
         let padding = pairs.last().into_iter().cycle().take(places - pairs.len());
         let mut parameters = vec![Sql::from(key_of(&self.scope)), Sql::from(space)];
-        parameters.extend(pairs.iter().chain(padding).flat_map(|(key, sequence)| [Sql::Int(*key), Sql::Int(*sequence)]));
+        parameters
+            .extend(pairs.iter().chain(padding).flat_map(|(key, sequence)| [Sql::Int(*key), Sql::Int(*sequence)]));
         (format!("scope = ? AND space = ? AND ({})", condition.join(" OR ")), Params::Positional(parameters))
     }
 
@@ -113,7 +115,7 @@ impl MySqlUnit {
     }
 
     async fn put_positions(&mut self, reached: &Reached) -> Result<()> {
-        let mut columns: Vec<Vec<Sql>> = vec![Vec::with_capacity(reached.len()); 6];
+        let mut columns: Vec<Vec<Sql>> = vec![Vec::new(); 6];
         for (partition, position) in reached {
             let Some(claim) = self.claims.iter().find(|claim| claim.partition == *partition) else {
                 return Err(Error::Fenced(partition.to_string()));

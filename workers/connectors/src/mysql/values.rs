@@ -1,8 +1,6 @@
 //! Values between frames, conditions and the server: exact both ways, decimals as text, never through a float.
 
-use headrace_core::table::{
-    Column, Kind, Table, Value, time_uuid_from_sortable, time_uuid_to_sortable,
-};
+use headrace_core::table::{Column, Kind, Table, Value, time_uuid_from_sortable, time_uuid_to_sortable};
 use headrace_core::{Error, Result};
 use mysql_async::Value as Sql;
 use polars::prelude::{Column as FrameColumn, DataFrame, IntoColumn, NamedFrom, Series};
@@ -15,7 +13,8 @@ pub(super) fn parameters(table: &Table, frame: &DataFrame) -> Result<Vec<Vec<Sql
 }
 
 fn column_parameters(table: &Table, column: &Column, frame: &DataFrame) -> Result<Vec<Sql>> {
-    let wrong = |what: &str| Error::data(format!("cannot write to table `{}`: column `{}` {what}", table.name, column.name));
+    let wrong =
+        |what: &str| Error::data(format!("cannot write to table `{}`: column `{}` {what}", table.name, column.name));
     let series = frame.column(column.name.as_str()).map_err(|_| wrong("is missing in the batch"))?;
     if !column.nullable && series.null_count() > 0 {
         return Err(wrong("must not be null"));
@@ -24,7 +23,10 @@ fn column_parameters(table: &Table, column: &Column, frame: &DataFrame) -> Resul
     match column.kind {
         Kind::Int | Kind::Small | Kind::Decimal { .. } | Kind::DateTime | Kind::Date => {
             let values = series.i64().map_err(mistyped)?;
-            values.iter().map(|value| whole(column.kind, value).ok_or_else(|| wrong("is outside the years 1000 to 9999"))).collect()
+            values
+                .iter()
+                .map(|value| whole(column.kind, value).ok_or_else(|| wrong("is outside the years 1000 to 9999")))
+                .collect()
         }
         Kind::Double => {
             let values = series.f64().map_err(mistyped)?;
@@ -37,7 +39,10 @@ fn column_parameters(table: &Table, column: &Column, frame: &DataFrame) -> Resul
         }
         Kind::Text | Kind::Name(_) => {
             let values = series.str().map_err(mistyped)?;
-            Ok(values.iter().map(|value| value.map_or(Sql::NULL, |text| Sql::Bytes(text.as_bytes().to_vec()))).collect())
+            Ok(values
+                .iter()
+                .map(|value| value.map_or(Sql::NULL, |text| Sql::Bytes(text.as_bytes().to_vec())))
+                .collect())
         }
         Kind::Bytes => {
             let values = series.binary().map_err(mistyped)?;
@@ -83,7 +88,10 @@ pub(super) fn parameter(table: &Table, column: &Column, value: &Value) -> Result
         _ => None,
     };
     fitting.ok_or_else(|| {
-        Error::data(format!("table `{}`: a value does not fit column `{}` of kind {:?}", table.name, column.name, column.kind))
+        Error::data(format!(
+            "table `{}`: a value does not fit column `{}` of kind {:?}",
+            table.name, column.name, column.kind
+        ))
     })
 }
 
@@ -171,9 +179,13 @@ mod tests {
 
     #[test]
     fn decimals_as_text() {
-        for (scaled, scale, text) in
-            [(2_005, 3, "2.005"), (-5, 2, "-0.05"), (0, 6, "0.000000"), (7, 0, "7"), (i64::MIN, 1, "-922337203685477580.8")]
-        {
+        for (scaled, scale, text) in [
+            (2_005, 3, "2.005"),
+            (-5, 2, "-0.05"),
+            (0, 6, "0.000000"),
+            (7, 0, "7"),
+            (i64::MIN, 1, "-922337203685477580.8"),
+        ] {
             assert_eq!(decimal_text(scaled, scale), text);
         }
         assert_eq!(parse_decimal(b"1.5", 2), Some(150));

@@ -1,19 +1,53 @@
 //! What the tests of the MySQL connector share: servers from the environment, a database of their own, a proxy that cuts.
 
+mod setup;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use headrace_connectors::mysql::MySql;
-use headrace_core::{StoreUrl, clock};
+use headrace_core::store::{Store, Unit};
+use headrace_core::table::{Kind, Merge, Table};
+use headrace_core::{Claim, Error, Partition, StoreUrl, clock};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder};
+use polars::prelude::DataFrame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::conformance::{frame, ident, ints, read_all};
+
+/// Rows that count how often they were written.
+pub(crate) fn counted(name: &str) -> Table {
+    let table = Table::new(ident("t", name)).key("id", Kind::Int).unwrap();
+    table.column("n", Kind::Int, true, Merge::Add).unwrap()
+}
+
+pub(crate) fn rows(ids: &[i64]) -> DataFrame {
+    frame(vec![ints("id", ids.iter().copied()), ints("n", ids.iter().map(|_| 1))])
+}
+
+pub(crate) async fn claim(store: &dyn Store, scope: &str) -> Vec<Claim> {
+    store.claim(scope, &[Partition::new("p")]).await.unwrap()
+}
+
+pub(crate) async fn counts_of(store: &dyn Store, table: &Table) -> Vec<(i64, i64)> {
+    let all = read_all(store, table).await;
+    let column =
+        |name: &str| -> Vec<i64> { all.column(name).unwrap().i64().unwrap().iter().map(Option::unwrap).collect() };
+    column("id").into_iter().zip(column("n")).collect()
+}
+
+pub(crate) async fn upsert(unit: &mut dyn Unit, table: &Table, ids: &[i64]) -> Result<(), Error> {
+    unit.upsert(table, &rows(ids)).await
+}
+
 /// The servers to test against: `HEADRACE_TEST_MYSQL`, one or more URLs, and `HEADRACE_TEST_MYSQL9`.
-pub fn servers() -> Vec<StoreUrl> {
-    let urls: Vec<String> = ["HEADRACE_TEST_MYSQL", "HEADRACE_TEST_MYSQL9"].into_iter().filter_map(clock::environment).collect();
-    let urls: Vec<StoreUrl> = urls.iter().flat_map(|urls| urls.split_whitespace()).map(|url| StoreUrl::parse(url).unwrap()).collect();
+pub(crate) fn servers() -> Vec<StoreUrl> {
+    let urls: Vec<String> =
+        ["HEADRACE_TEST_MYSQL", "HEADRACE_TEST_MYSQL9"].into_iter().filter_map(clock::environment).collect();
+    let urls: Vec<StoreUrl> =
+        urls.iter().flat_map(|urls| urls.split_whitespace()).map(|url| StoreUrl::parse(url).unwrap()).collect();
     if urls.is_empty() {
         println!("SKIP: set HEADRACE_TEST_MYSQL");
     }
@@ -21,38 +55,38 @@ pub fn servers() -> Vec<StoreUrl> {
 }
 
 /// A store on a database of its own, and a plain session beside it.
-pub struct Lab {
-    pub url: StoreUrl,
-    pub store: MySql,
-    pub database: String,
+pub(crate) struct Lab {
+    pub(crate) url: StoreUrl,
+    pub(crate) store: MySql,
+    pub(crate) database: String,
 }
 
 impl Lab {
-    pub async fn open(server: &StoreUrl, name: &str) -> Self {
+    pub(crate) async fn open(server: &StoreUrl, name: &str) -> Self {
         let mut url = server.clone();
         let database = format!("headrace_{name}_{}", clock::now_us());
         url.path = vec![database.clone()];
         let store = MySql::connect(&url).await.unwrap();
-        headrace_core::store::Store::create(&store, &[]).await.unwrap();
+        store.create(&[]).await.unwrap();
         Self { url, store, database }
     }
 
     /// Another store on the same database.
-    pub async fn again(&self) -> MySql {
+    pub(crate) async fn again(&self) -> MySql {
         MySql::connect(&self.url).await.unwrap()
     }
 
-    pub async fn session(&self) -> Conn {
+    pub(crate) async fn session(&self) -> Conn {
         Conn::new(options(&self.url).db_name(Some(&self.database))).await.unwrap()
     }
 
-    pub async fn run(&self, text: &str) {
+    pub(crate) async fn run(&self, text: &str) {
         let mut session = self.session().await;
         session.query_drop(text).await.unwrap();
         session.disconnect().await.unwrap();
     }
 
-    pub async fn rows<T: FromRow + Send + 'static>(&self, text: &str) -> Vec<T> {
+    pub(crate) async fn rows<T: FromRow + Send + 'static>(&self, text: &str) -> Vec<T> {
         let mut session = self.session().await;
         let rows = session.query(text).await.unwrap();
         session.disconnect().await.unwrap();
@@ -60,7 +94,7 @@ impl Lab {
     }
 
     /// Kills all other sessions of the database.
-    pub async fn kill(&self) -> usize {
+    pub(crate) async fn kill(&self) -> usize {
         let mut session = self.session().await;
         let query = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()";
         let sessions: Vec<u64> = session.query(query).await.unwrap();
@@ -71,7 +105,7 @@ impl Lab {
         sessions.len()
     }
 
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         drop(self.store);
         let mut session = Conn::new(options(&self.url)).await.unwrap();
         session.query_drop(format!("DROP DATABASE `{}`", self.database)).await.unwrap();
@@ -92,21 +126,21 @@ fn options(url: &StoreUrl) -> OptsBuilder {
 /// Where the proxy cuts the next connection that commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Cut {
+pub(crate) enum Cut {
     Nowhere = 0,
     BeforeCommit = 1,
     AfterCommit = 2,
 }
 
 /// A proxy in front of a server.
-pub struct Proxy {
-    pub port: u16,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
     cut: Arc<AtomicU8>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
-    pub async fn start(url: &StoreUrl) -> Self {
+    pub(crate) async fn start(url: &StoreUrl) -> Self {
         let target = url.host_list(3306);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -120,12 +154,12 @@ impl Proxy {
         Self { port, cut, accepting }
     }
 
-    pub fn cut(&self, cut: Cut) {
+    pub(crate) fn cut(&self, cut: Cut) {
         self.cut.store(cut as u8, Ordering::SeqCst);
     }
 
     /// Whether the cut was made.
-    pub fn has_cut(&self) -> bool {
+    pub(crate) fn has_cut(&self) -> bool {
         self.cut.load(Ordering::SeqCst) == Cut::Nowhere as u8
     }
 }

@@ -14,6 +14,9 @@ use super::event::{Event, EventFrame};
 use super::hourly::{CLICKS, SPEND_HOUR, TS, hourly};
 use super::reason::{Reason, Refusal};
 
+/// The input columns; others are not looked at.
+pub const COLUMNS: [&str; 8] = ["event_id", TS, JOB_ID, CAMPAIGN_ID, GROUP_ID, PUBLISHER_ID, CUSTOM_TRACK, BID];
+
 /// Aggregates message fields to the hourly table.
 ///
 /// Input columns: `event_id` (text), `ts` (text `YYYY-MM-DD HH:MM:SS` or null, then the event id's time),

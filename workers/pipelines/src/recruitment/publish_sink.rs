@@ -34,21 +34,28 @@ pub struct PublishSink {
 }
 
 impl PublishSink {
-    async fn publish(&self, unit: &mut dyn Unit, messages: &DataFrame, reached: &Reached) -> Result<Reached> {
+    /// Sends a batch and writes the progress of its hours.
+    async fn publish(&self, unit: &mut dyn Unit, messages: &DataFrame, reached: &Reached) -> Result<()> {
         let same_place = self.store.name() == self.log.name();
         if messages.height() > 0 && !(same_place && unit.append(&self.topic, messages).await?) {
             self.log.produce(&self.topic, messages).await?;
         }
-        let mut bare = reached.clone();
-        for position in bare.values_mut() {
+        for position in reached.values() {
             if let Some(advance) = Advance::of(position)? {
                 let (put, drop) = advance.state();
                 unit.write_state(SPACE, put, drop).await?;
-                *position = Position::at(position.at);
             }
         }
-        Ok(bare)
+        Ok(())
     }
+}
+
+/// The positions without the progress they carry, which is kept as state.
+fn bare(reached: &Reached) -> Result<Reached> {
+    let bare = |position: &Position| -> Result<Position> {
+        Ok(if Advance::of(position)?.is_some() { Position::at(position.at) } else { position.clone() })
+    };
+    reached.iter().map(|(partition, position)| Ok((partition.clone(), bare(position)?))).collect()
 }
 
 #[async_trait]
@@ -64,10 +71,11 @@ impl Sink<DataFrame> for PublishSink {
         let counts = Counts { read: rows, written: rows, ..Counts::default() };
         let claims = claims_for(&self.claims, reached)?;
         let mut unit = self.store.begin(&self.scope, &claims).await?;
-        if self.pending.take().is_some_and(|pending| pending == *reached) && is_committed(&*unit, reached) {
+        let bare = bare(reached)?;
+        if self.pending.take().is_some_and(|pending| pending == *reached) && is_committed(&*unit, &bare) {
             return Ok(counts);
         }
-        let bare = self.publish(&mut *unit, messages, reached).await?;
+        self.publish(&mut *unit, messages, reached).await?;
         self.pending = Some(reached.clone());
         unit.commit(&bare, &counts).await?;
         self.pending = None;

@@ -36,9 +36,9 @@ pub struct Demo {
     /// Records to simulate, if no files are given.
     #[arg(long, default_value_t = 100_000)]
     pub rows: u64,
-    /// Share of defective records to simulate.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
-    pub defects: f64,
+    /// Shares of defects to simulate, as in `recruitment simulate`.
+    #[arg(long, value_name = "SHARES", default_value = "0.0005")]
+    pub defects: String,
     /// Seed of the simulation.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -141,12 +141,16 @@ impl Parameters for Demo {
         }
         report.counts =
             steps.iter().find(|step| step.step.ends_with(" load")).map(|load| load.counts.clone()).unwrap_or_default();
-        for (name, count) in &counters {
-            report.fact(name.clone(), *count);
+        for name in ["rows", "unknown_job_rows"] {
+            report.fact(format!("hourly {name}").replace('_', " "), counters.get(name).copied().unwrap_or_default());
         }
         for step in &steps {
             let rate = if step.seconds > 0.0 { step.counts.read as f64 / step.seconds } else { 0.0 };
-            report.note(format!("{}: {} rows in {:.2} s, {rate:.0} rows/s", step.step, step.counts.read, step.seconds));
+            let short = step.step.rsplit(' ').next().unwrap_or_default();
+            report.note(format!(
+                "{short:<9}{:>10} rows in {:>6.2} s {rate:>10.0} rows/s",
+                step.counts.read, step.seconds
+            ));
             if step.outcome == Outcome::Different {
                 report.outcome = Outcome::Different;
                 step.notes.iter().for_each(|note| report.note(note.clone()));

@@ -28,7 +28,7 @@ pub struct Load {
     #[arg(long)]
     pub restart: bool,
     /// Records per batch: the unit of commit.
-    #[arg(long, value_name = "ROWS", default_value_t = 20_000)]
+    #[arg(long, value_name = "ROWS", default_value_t = 50_000)]
     pub batch_rows: usize,
 }
 

@@ -29,27 +29,17 @@ pub struct Simulate {
     /// Days the events are spread over.
     #[arg(long, default_value_t = 30)]
     pub days: u32,
-    /// Share of defective records (0 to 1), spread evenly over every defect a file can have.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub defects: f64,
+    /// Shares of defects: 0.001 for every defect a file can have, or by name, as in "bad_number=0.01,duplicate=0.02".
+    #[arg(long, value_name = "SHARES", default_value = "0", value_parser = parse_defects)]
+    pub defects: Defects,
 }
 
 fn parse_day(text: &str) -> Result<i64, String> {
     civil::parse_date(text.as_bytes()).map(civil::day_start).ok_or_else(|| "expected YYYY-MM-DD".into())
 }
 
-/// How many defects a file can have.
-const DEFECT_KINDS: f64 = 10.0;
-
-/// Defects whose shares add up to a share.
-///
-/// # Errors
-/// When it is no share.
-pub fn spread(share: f64) -> Result<Defects> {
-    if !(0.0..=1.0).contains(&share) {
-        return Err(Error::configuration("--defects must be from 0 to 1"));
-    }
-    Ok(Defects::all(share / DEFECT_KINDS))
+fn parse_defects(text: &str) -> Result<Defects, String> {
+    text.parse().map_err(|error: Error| error.to_string())
 }
 
 #[async_trait]
@@ -65,7 +55,7 @@ impl Parameters for Simulate {
             seed: self.seed,
             start_us: self.start,
             days: self.days,
-            defects: spread(self.defects)?,
+            defects: self.defects,
         };
         let (tracking, jobs) = (self.directory.join("tracking.csv"), self.directory.join("job.csv"));
         let paths = (tracking.clone(), jobs.clone());
