@@ -14,21 +14,20 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent / "python" / "headrace"
-TYPES = {"path": "File", "url": "StoreUrl", "duration": "Duration", "int": "int", "float": "float", "bool": "bool", "str": "str"}
+NAMED_TYPES = {"path": "File", "url": "StoreUrl", "duration": "Duration", "date": "Date"}
 
 
 def render(system: str, steps: list[dict[str, Any]]) -> str:
     """The module of a system."""
     functions = [function(step) for step in steps]
     body = "\n\n\n".join(functions)
-    types = sorted(name for name in ("Duration", "File", "OnProgress", "StoreUrl") if f": {name}" in body or f"[{name}]" in body)
+    types = sorted(name for name in ["OnProgress", *NAMED_TYPES.values()] if f": {name}" in body or f"[{name}]" in body)
     lines = [f'"""The steps of {system}. Written by pylib/generate.py from the steps themselves; do not edit."""', ""]
     lines += ["from __future__ import annotations", ""]
     lines += ["from typing import Literal", ""] if "Literal[" in body else []
     lines += [f"from headrace._run import {', '.join(types)}, run"]
     lines += ["from headrace.control import CancellationToken", "from headrace.report import Report", ""]
-    names = ", ".join(f'"{python_name(step["name"])}"' for step in steps)
-    lines += ["__all__ = ["] + [f"    {name.strip()}," for name in names.split(",")] + ["]"]
+    lines += ["__all__ = ["] + [f'    "{python_name(step["name"])}",' for step in steps] + ["]"]
     return "\n".join(lines) + "\n\n\n" + body + "\n"
 
 
@@ -40,19 +39,20 @@ def function(step: dict[str, Any]) -> str:
     signature = [declaration(parameter) for parameter in positional] + ["*"]
     signature += [declaration(parameter) for parameter in named]
     signature += ["token: CancellationToken | None = None", "on_progress: OnProgress | None = None"]
-    values = ", ".join(f'"{p["name"]}": {python_name(p["name"])}' for p in positional + named)
     urls = ", ".join(f'"{p["name"]}"' for p in parameters if p["type"] == "url")
     lines = [f"def {python_name(step['name'])}("]
     lines += [f"    {part}," for part in signature]
     lines += [") -> Report:", docstring(step, positional + named)]
-    lines += [f"    values: dict[str, object] = {{{values}}}"]
+    lines += ["    values = {"]
+    lines += [f'        "{p["name"]}": {python_name(p["name"])},' for p in positional + named]
+    lines += ["    }"]
     lines += [f'    return run("{step["system"]}", "{step["name"]}", values, [{urls}], token, on_progress)']
     return "\n".join(lines)
 
 
 def declaration(parameter: dict[str, Any]) -> str:
     """Name, type and default."""
-    kind = TYPES[parameter["type"]]
+    kind = NAMED_TYPES.get(parameter["type"], parameter["type"])
     if parameter["choices"]:
         kind = "Literal[" + ", ".join(f'"{choice}"' for choice in parameter["choices"]) + "]"
     if parameter["many"]:
@@ -69,7 +69,9 @@ def default(parameter: dict[str, Any]) -> str | None:
     value = parameter["default"]
     if value is None:
         return None
-    if parameter["type"] in ("bool", "int", "float"):
+    if parameter["type"] == "int":
+        return f"{int(value):_}"
+    if parameter["type"] in ("bool", "float"):
         return str(value)
     return json.dumps(value)
 

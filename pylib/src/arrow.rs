@@ -127,7 +127,12 @@ fn column(field: &ArrowField, mut chunks: Vec<Box<dyn Array>>) -> PyResult<Colum
 fn widened<N: polars_arrow::types::NativeType + Into<i64>>(chunks: &[Box<dyn Array>]) -> Vec<Box<dyn Array>> {
     let widen = |chunk: &PrimitiveArray<N>| chunk.iter().map(|value| value.map(|value| (*value).into())).collect();
     let chunks = chunks.iter().filter_map(|chunk| chunk.as_any().downcast_ref::<PrimitiveArray<N>>());
-    chunks.map(|chunk| { let wide: PrimitiveArray<i64> = widen(chunk); wide.boxed() }).collect()
+    chunks
+        .map(|chunk| {
+            let wide: PrimitiveArray<i64> = widen(chunk);
+            wide.boxed()
+        })
+        .collect()
 }
 
 /// Gives the stream of a table, in the types that every reader knows.

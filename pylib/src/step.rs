@@ -38,8 +38,8 @@ pub(crate) fn run_step<'py>(
     logs::collect(log_level);
     let control = Control::default();
     let given = control.clone();
-    let ended = Caller { token, log, progress }
-        .wait(py, &control, async move { step.run_values(&values, given).await })?;
+    let ended =
+        Caller { token, log, progress }.wait(py, &control, async move { step.run_values(&values, given).await })?;
     let report = ended.map_err(|error| error::raised(&error))?;
     serde_json::to_string(&report).map_err(|cause| error::internal(&cause.to_string()))
 }

@@ -97,7 +97,8 @@ impl Caller<'_> {
         let Some(progress) = &self.progress else { return Ok(()) };
         let view = meter.look(at, &control.progress);
         let left = view.left.map(|left| left.as_secs_f64());
-        let numbers = (view.rows, view.dead_lettered, view.rows_per_second, view.remaining, view.remaining_is_bytes, left);
+        let numbers =
+            (view.rows, view.dead_lettered, view.rows_per_second, view.remaining, view.remaining_is_bytes, left);
         progress.call1((numbers, view.to_string())).map(drop)
     }
 }

@@ -8,7 +8,7 @@ no thread and loads no compiled code; that happens with the first call.
 from headrace import recruitment, transforms
 from headrace.control import CancellationToken, Progress
 from headrace.errors import ConfigError, DataError, ExternalError, HeadraceError, Stopped
-from headrace.report import Report
+from headrace.report import Report, Table
 
 __version__ = "0.1.0"
 
@@ -21,6 +21,7 @@ __all__ = [
     "Progress",
     "Report",
     "Stopped",
+    "Table",
     "recruitment",
     "transforms",
 ]

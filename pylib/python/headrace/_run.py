@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
 from headrace.control import CancellationToken, Progress
@@ -23,6 +23,8 @@ File: TypeAlias = "str | os.PathLike[str]"
 """A file or directory."""
 Duration: TypeAlias = "str | float | timedelta"
 """A length of time: ``"500ms"``, ``"5s"``, ``"2m"``, a number of seconds, or a timedelta."""
+Date: TypeAlias = "str | date"
+"""A day, or with a datetime an hour, in UTC; as text ``YYYY-MM-DD`` or ``YYYY-MM-DD HH``."""
 OnProgress: TypeAlias = "Callable[[Progress], None]"
 """Called once a second in the calling thread; an exception of it stops the step."""
 
@@ -69,6 +71,10 @@ def _word(value: object, is_url: bool) -> object:
         return f"embedded:{quote(path)}"
     if isinstance(value, timedelta):
         return f"{value.total_seconds()}s"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H")
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, (list, tuple)):
         return [_word(part, is_url) for part in value]
     return value

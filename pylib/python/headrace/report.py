@@ -9,6 +9,18 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows of text under headings."""
+
+    title: str
+    """What the rows are."""
+    columns: tuple[str, ...]
+    """The headings."""
+    rows: tuple[tuple[str, ...], ...]
+    """The rows, each as long as the headings."""
+
+
+@dataclass(frozen=True)
 class Report:
     """What a step did. ``read = written + duplicate + dead_lettered + ignored`` for every step that moves rows."""
 
@@ -40,18 +52,23 @@ class Report:
     """Named facts beside the counts: files written, rows by table, differences found."""
     notes: tuple[str, ...]
     """Sentences for the reader."""
+    table: Table | None = None
+    """Rows to show: the top of a result, a list of dead letters."""
 
     @classmethod
     def from_json(cls, text: str) -> Report:
         """Makes a report of what ``headrace --json`` prints."""
         values = json.loads(text)
         values["notes"] = tuple(values["notes"])
+        if table := values.get("table"):
+            rows = tuple(tuple(row) for row in table["rows"])
+            values["table"] = Table(table["title"], tuple(table["columns"]), rows)
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values, as they go into JSON or an XCom."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """The report as plain values, as they go into JSON or an XCom; without the table."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "table"}
         return values | {"notes": list(self.notes)}
 
     def __str__(self) -> str:

@@ -94,6 +94,7 @@ fn fact(lines: &mut Lines, depth: usize, name: &str, value: &Value) {
                 fact(lines, depth + 1, &field.replace('_', " "), inner);
             }
         }
+        Value::Array(values) if values.is_empty() => lines.pair(depth, name, "none"),
         Value::Array(values) => {
             lines.title(depth, name);
             match table::of_objects(values) {
@@ -174,7 +175,37 @@ mod tests {
 
     #[test]
     fn a_report_is_a_table() {
-        insta::assert_snapshot!(render(&sample(), false), @"");
+        insta::assert_snapshot!(render(&sample(), false), @"
+        recruitment load: complete, with dead letters
+
+        rows read           1,234,567
+        rows written        1,234,560
+        rows duplicate              0
+        rows dead-lettered          7
+        rows ignored                0
+        rows/s                823,045
+        seconds                  1.50
+        position
+          users_created-0       4,096
+        classes
+          counted           1,000,000
+            click             999,999
+          dead letter
+            bad number              7
+        missing             none
+        out                 result.csv
+        tables
+          name    rows
+          result   167
+          job     1868
+
+        Highest spend
+          job  spend
+           76   2.00
+          188  86.00
+
+        7 rows were refused.
+        ");
     }
 
     #[test]

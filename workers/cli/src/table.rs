@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn objects_become_aligned_rows() {
-        let rows = [json!({"job": 7, "name": "a"}), json!({"job": 12345, "name": null, "more": "x"})];
+        let rows = [json!({"job": 7, "name": "a"}), json!({"job": 12345, "name": null, "zone": "x"})];
         let lines = of_objects(&rows).unwrap_or_default();
-        assert_eq!(lines, ["  job  more  name", "    7        a", "12345  x"]);
+        assert_eq!(lines, ["  job  name  zone", "    7  a", "12345        x"]);
         assert!(of_objects(&[json!(1)]).is_none());
     }
 

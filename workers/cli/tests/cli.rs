@@ -38,7 +38,9 @@ fn help_explains_stores_passwords_and_exit_codes() {
     let directory = TempDir::new().unwrap();
     let (code, help, _) = run(directory.path(), &["--help"]);
     assert_eq!(code, 0);
-    for word in ["embedded:", "cassandra://", "kafka://", "mysql://", "password_file", "HEADRACE_MYSQL_PASSWORD", "Exit codes"] {
+    for word in
+        ["embedded:", "cassandra://", "kafka://", "mysql://", "password_file", "HEADRACE_MYSQL_PASSWORD", "Exit codes"]
+    {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }
     let (code, nothing, short) = run(directory.path(), &[]);
@@ -115,7 +117,8 @@ fn dead_letters_are_exit_code_3_and_json_is_one_object() {
     let report: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, stdout.lines().count()), (3, 1));
     assert!(report["dead_lettered"].as_u64().unwrap() > 0);
-    let (code, stdout, stderr) = run(clean.path(), &["recruitment", "load", "in/tracking.csv", "--to", "embedded:other", "--quiet"]);
+    let (code, stdout, stderr) =
+        run(clean.path(), &["recruitment", "load", "in/tracking.csv", "--to", "embedded:other", "--quiet"]);
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", ""));
 }
 
@@ -127,11 +130,14 @@ fn a_signal_stops_at_a_batch_boundary_and_the_next_run_goes_on() {
         ["recruitment", step].into_iter().chain(from).chain(to).chain(more.iter().copied()).collect()
     };
     assert_eq!(run(directory.path(), &line("replay", &[])).0, 0);
-    let mut follower = headrace(directory.path(), &line("clean", &["--follow", "--interval", "100ms", "--json", "--log-level", "debug"]))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut follower = headrace(
+        directory.path(),
+        &line("clean", &["--follow", "--interval", "100ms", "--json", "--log-level", "debug"]),
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
     // The hourly table is there once the messages at hand have been committed.
     let export = ["recruitment", "export", "--from", "embedded:store", "--out", "out.csv", "--json"];
     let started = Instant::now();
@@ -170,7 +176,9 @@ fn passwords_are_never_shown() {
     std::fs::write(directory.path().join("job.csv"), "id,company_id\n1,1\n").unwrap();
     std::fs::write(directory.path().join("password"), format!("{CANARY}\n")).unwrap();
     let with_word = format!("mysql://app:{CANARY}@127.0.0.1:1/db/job");
-    for url in [with_word.as_str(), "mysql://app@127.0.0.1:1/db/job", "mysql://app@127.0.0.1:1/db/job?password_file=password"] {
+    for url in
+        [with_word.as_str(), "mysql://app@127.0.0.1:1/db/job", "mysql://app@127.0.0.1:1/db/job?password_file=password"]
+    {
         let line = ["recruitment", "jobs", "job.csv", "--to", url, "--log-level", "trace"];
         let output = headrace(directory.path(), &line).env("HEADRACE_MYSQL_PASSWORD", CANARY).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use serde_json::{Map, Value, json};
@@ -80,7 +79,7 @@ impl Step {
         // The parameter struct's own comment is for readers of the code.
         let command = (self.augment)(Command::new(self.word())).about(self.about).long_about(None);
         // A wrong URL is wrong usage, told before anything starts; the step gets the text.
-        command.mut_args(|argument| if is_url(&argument) { argument.value_parser(checked_url) } else { argument })
+        command.mut_args(|argument| if holds(&argument, "URL") { argument.value_parser(checked_url) } else { argument })
     }
 
     /// Runs the step with parsed words.
@@ -158,25 +157,29 @@ fn describe_argument(argument: &Arg) -> Value {
         "positional": argument.is_positional(),
         "required": argument.is_required_set(),
         "many": matches!(argument.get_action(), ArgAction::Append),
-        "type": if is_flag { "bool" } else if is_url(argument) { "url" } else { type_name(argument.get_value_parser()) },
+        "type": if is_flag { "bool" } else { type_name(argument) },
         "default": if is_flag { Value::Bool(false) } else { default.map_or(Value::Null, Value::String) },
         "choices": choices,
         "help": help,
     })
 }
 
-/// Parameters that hold a store URL are those whose value is called so.
-fn is_url(argument: &Arg) -> bool {
-    argument.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "URL"))
+/// Whether the value of a parameter is called so; store URLs are called `URL`, dates `DATE`.
+fn holds(argument: &Arg, what: &str) -> bool {
+    argument.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == what))
 }
 
 fn checked_url(text: &str) -> Result<String> {
     StoreUrl::parse(text).map(|_| text.to_owned())
 }
 
-fn type_name(parser: &ValueParser) -> &'static str {
-    let is = |id: TypeId| parser.type_id() == id;
-    if is(TypeId::of::<PathBuf>()) {
+fn type_name(argument: &Arg) -> &'static str {
+    let is = |id: TypeId| argument.get_value_parser().type_id() == id;
+    if holds(argument, "URL") {
+        "url"
+    } else if holds(argument, "DATE") {
+        "date"
+    } else if is(TypeId::of::<PathBuf>()) {
         "path"
     } else if is(TypeId::of::<Duration>()) {
         "duration"

@@ -115,7 +115,7 @@ impl ResultSchema {
     pub fn of(url: &StoreUrl) -> Result<Self> {
         let name = url.table("result")?;
         let bid_set = Merge::Computed {
-            mysql: "((2 * CAST(spend_hour * 1000000 AS SIGNED) + 10000 * clicks) DIV (20000 * clicks)) / 100",
+            mysql: "((2 * CAST(spend_hour * 1000000 AS SIGNED) + 10000 * clicks) DIV NULLIF(20000 * clicks, 0)) / 100",
             sqlite: "(2 * spend_hour + 10000 * clicks) / (20000 * clicks)",
         };
         let result = Table::new(name.clone())
