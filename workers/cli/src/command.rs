@@ -128,7 +128,6 @@ pub(crate) fn options(matches: &ArgMatches) -> Options {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::{Chosen, chosen, options, root};
     use headrace_core::step::{Parameters, Step};
     use headrace_core::{Control, Report, Result};

@@ -30,18 +30,6 @@ fn is_number(text: &str) -> bool {
     text.is_empty() || text.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.' | '-'))
 }
 
-/// Rows under headings; long cells are cut.
-pub(crate) fn of_rows(columns: &[String], rows: &[Vec<String>]) -> Vec<String> {
-    const LONGEST: usize = 60;
-    let cut = |cell: &String| -> String {
-        let cell = cell.replace(['\n', '\r', '\t'], " ");
-        if cell.chars().count() <= LONGEST { cell } else { cell.chars().take(LONGEST - 1).chain(['…']).collect() }
-    };
-    let mut all = vec![columns.to_vec()];
-    all.extend(rows.iter().map(|row| row.iter().map(cut).collect()));
-    align(&all)
-}
-
 /// Objects as the rows of one table, none when the values are something else.
 pub(crate) fn of_objects(values: &[Value]) -> Option<Vec<String>> {
     let objects: Vec<&Map<String, Value>> = values.iter().map(Value::as_object).collect::<Option<_>>()?;

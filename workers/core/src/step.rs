@@ -231,7 +231,6 @@ fn first_paragraph(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::{Parameters, Step};
     use crate::{Control, Report, Result};
     use serde_json::{Map, json};

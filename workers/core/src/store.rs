@@ -173,8 +173,7 @@ pub trait Unit: Send {
 ///
 /// Exactly, not "at least": a file that is read again from its beginning commits smaller positions than before.
 pub fn is_committed(unit: &dyn Unit, reached: &Reached) -> bool {
-    !reached.is_empty()
-        && reached.iter().all(|(partition, position)| unit.positions().get(partition) == Some(position))
+    !reached.is_empty() && reached.iter().all(|(partition, position)| unit.positions().get(partition) == Some(position))
 }
 
 /// The claims of a batch's partitions among all claims of a worker.

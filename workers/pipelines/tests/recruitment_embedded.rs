@@ -81,8 +81,7 @@ async fn a_file_that_grew_is_loaded_from_where_it_ended() {
     cases(3, async |mut random| {
         let place = Place::embedded();
         let files = simulate(&place, random.next(), 300, 0.01);
-        let whole = std::fs::read_to_string(&files.tracking).unwrap_or_default();
-        let whole = if whole.is_empty() { std::fs::read(&files.tracking).unwrap() } else { whole.into_bytes() };
+        let whole = std::fs::read(&files.tracking).unwrap();
         let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
         let cut = ends[random.between(1, ends.len() as u64 - 1) as usize];
         let growing = place.write("growing.csv", &whole[..cut]);
@@ -144,7 +143,11 @@ async fn stopped_and_gone_on_is_one_straight_run() {
         }
         assert_eq!(counted, files.simulated.count("counted"));
         assert_eq!(place.results().await, (files.expected.hourly_csv(), files.expected.unattributed_csv()));
-        common::assert_classes(&files.simulated, &place.counters("clean").await, &["counted", "unattributed", "ignored"]);
+        common::assert_classes(
+            &files.simulated,
+            &place.counters("clean").await,
+            &["counted", "unattributed", "ignored"],
+        );
         assert!(is_complete(&place.verify().await));
     })
     .await;

@@ -90,7 +90,6 @@ fn message(error: &rusqlite::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::ErrorKind;
     use rusqlite::Connection;
 

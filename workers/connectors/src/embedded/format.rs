@@ -108,7 +108,6 @@ fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::ErrorKind;
     use rusqlite::Connection;
 

@@ -90,7 +90,6 @@ fn plain(rest: &[u8]) -> Option<Unpacked> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::{pack, unpack};

@@ -195,7 +195,6 @@ fn decode(detail: &str) -> Result<Vec<Value>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::table::Value;
 
     use super::{decode, encode};

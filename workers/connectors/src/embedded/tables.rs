@@ -105,7 +105,10 @@ fn definition(table: &Table) -> String {
     let columns: Vec<String> = table.columns.iter().map(column).collect();
     // Narrow rows live in the key's tree. Wide ones, arriving in any order of keys, would rewrite a page each; they are
     // appended, and only their keys go into a tree.
-    let is_wide = table.columns.iter().any(|column| matches!(column.kind, Kind::Text | Kind::Bytes) && column.merge != Merge::Key)
+    let is_wide = table
+        .columns
+        .iter()
+        .any(|column| matches!(column.kind, Kind::Text | Kind::Bytes) && column.merge != Merge::Key)
         && table.columns.len() > WIDE_COLUMNS;
     format!(
         "CREATE TABLE {} ({}, PRIMARY KEY ({})){}",

@@ -87,7 +87,6 @@ fn bytes(value: &Sql) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::Ident;
     use headrace_core::table::{Kind, Table};
     use mysql_async::Value as Sql;

@@ -74,7 +74,6 @@ pub(super) fn read_date_time(value: &Sql) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use mysql_async::Value as Sql;
     use proptest::prelude::*;
 

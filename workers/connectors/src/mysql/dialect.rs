@@ -131,7 +131,6 @@ fn column_definition(column: &Column) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::Ident;
     use headrace_core::table::{Kind, Merge, Table};
 

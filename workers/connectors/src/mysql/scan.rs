@@ -205,7 +205,6 @@ fn key_from_text(table: &Table, text: &str) -> Result<Vec<Value>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::Ident;
     use headrace_core::table::{Kind, Table, Value};
 

@@ -115,7 +115,6 @@ fn statement(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use headrace_core::Ident;
     use headrace_core::table::{Kind, Table, Value};
     use mysql_async::Value as Sql;

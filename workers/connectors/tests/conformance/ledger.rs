@@ -69,11 +69,12 @@ pub async fn positions_and_state_commit_together(store: &dyn Store, unique: &str
     unit.commit(&[(Partition::new("t-0"), position.clone())].into(), &counts(2)).await.unwrap();
     assert_eq!(read_all(store, &table).await.height(), 1);
     let again = claim(store, &scope, "t-0").await;
-    assert_eq!(again[0].position, Some(position));
+    assert_eq!(again[0].position, Some(position.clone()));
     assert!(again[0].epoch > claims[0].epoch);
     let mut unit = store.begin(&scope, &again).await.unwrap();
     assert_eq!(unit.sequence(), 1);
-    assert!(is_committed(&*unit, &reached("t-0", 10)) && !is_committed(&*unit, &reached("t-0", 11)));
+    assert!(is_committed(&*unit, &[(Partition::new("t-0"), position.clone())].into()));
+    assert!(!is_committed(&*unit, &reached("t-0", 10)) && !is_committed(&*unit, &reached("t-0", 11)));
     assert_eq!(state(&mut *unit, 3).await, [(1, b"three".to_vec())]);
     assert_eq!(state(&mut *unit, -4).await, [(1, Vec::new())]);
     unit.commit(&reached("t-0", i64::MAX), &counts(0)).await.unwrap();

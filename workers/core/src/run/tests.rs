@@ -1,5 +1,4 @@
 //! The loop against a source and a sink in memory that can fail, stall and be fenced.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};

@@ -86,7 +86,6 @@ impl Advance {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::{Advance, HourProgress};
     use headrace_core::Position;
     use headrace_core::store::Segment;

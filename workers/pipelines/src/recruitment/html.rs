@@ -118,7 +118,7 @@ fn grouped(number: i64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 && digit.is_ascii_digit() && !out.ends_with('-') {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) && digit.is_ascii_digit() && !out.ends_with('-') {
             out.push(',');
         }
         out.push(digit);
@@ -206,17 +206,20 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--ink:#e8edf3;--soft:#9db0c3;--line:#2c3947;--paper:#17212c;--ground:#0f1720;--water:#4aa8ea}}\
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}\
 main{max-width:1000px;margin:0 auto;padding:2rem 1rem 4rem}h1{margin:0}p{color:var(--soft);margin:.2rem 0 1.5rem}\
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;margin-bottom:1rem}\
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:.8rem;margin-bottom:1rem}\
 .cards div,figure{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:1rem}\
 .cards b{display:block;font-size:1.5rem}.cards span{color:var(--soft)}figure{margin:0 0 1rem;overflow-x:auto}\
 figcaption{font-weight:600;margin-bottom:.6rem}svg{width:100%;height:auto}rect{fill:var(--water)}.grid{stroke:var(--line)}\
 .axis{fill:var(--soft);font-size:11px}table{border-collapse:collapse;width:100%}td,th{padding:.3rem .6rem;text-align:left;border-bottom:1px solid var(--line);font-weight:400}\
-thead th{color:var(--soft)}.number{text-align:right;font-variant-numeric:tabular-nums}.ranking th{width:12rem}.ranking i{display:block;height:.8rem;border-radius:3px;background:var(--water)}\
+thead th{color:var(--soft)}.number{text-align:right;font-variant-numeric:tabular-nums}.ranking th{width:11rem}.ranking td:nth-child(2){width:50%}thead .number{text-align:right}.ranking i{display:block;height:.8rem;border-radius:3px;background:var(--water)}\
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(380px,1fr));gap:0 1rem}";
 
 fn table(title: &str, columns: &[&str], rows: &[Vec<String>]) -> String {
     let mut out = format!("<figure><figcaption>{}</figcaption><table><thead><tr>", escape(title));
-    columns.iter().for_each(|column| drop(write!(out, "<th>{}</th>", escape(column))));
+    for (place, column) in columns.iter().enumerate() {
+        let numeric = rows.first().and_then(|row| row.get(place)).is_some_and(|cell| cell.parse::<f64>().is_ok());
+        let _ = write!(out, "<th{}>{}</th>", if numeric { " class='number'" } else { "" }, escape(column));
+    }
     out.push_str("</tr></thead><tbody>");
     for row in rows {
         out.push_str("<tr>");
@@ -249,7 +252,9 @@ pub fn page(summary: &Summary, counters: &BTreeMap<String, u64>, steps: &[Report
          <title>Headrace: recruitment</title><style>{STYLE}</style></head><body><main><h1>Recruitment campaigns by the hour</h1>\
          <p>Every record read is stored, a duplicate, or a dead letter. All times are UTC.</p><div class='cards'>"
     );
-    cards.iter().for_each(|(name, value)| drop(write!(out, "<div><b>{value}</b><span>{name}</span></div>")));
+    for (name, value) in &cards {
+        let _ = write!(out, "<div><b>{value}</b><span>{name}</span></div>");
+    }
     out.push_str("</div>");
     out.push_str(&bars("Clicks per day", &days(&summary.by_day, |sums| sums.clicks), grouped));
     out.push_str(&bars("Spend per day", &days(&summary.by_day, |sums| sums.spend_micros), money));

@@ -129,7 +129,6 @@ fn to_frame(rows: &[Row]) -> Result<DataFrame> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::JobColumns;
     use crate::recruitment::reason::Reason;
     use polars::prelude::df;

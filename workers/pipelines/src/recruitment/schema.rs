@@ -202,7 +202,6 @@ pub fn job_table(name: Ident) -> Result<Table> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::{RawSchema, ResultSchema};
     use headrace_core::StoreUrl;
 

@@ -70,7 +70,8 @@ pub async fn stored_in(log: &dyn Log, topic: &str) -> Vec<Stored> {
     };
     let source = log.consume(topic, &consume).await.unwrap();
     let mut all = Vec::new();
-    let whole = read_all(source, &Control::default(), |batch| {
+    let control = Control::default();
+    let whole = read_all(source, &control, |batch| {
         let frame = &batch.frame;
         let (keys, values) = (frame.column(KEY)?.binary()?, frame.column(VALUE)?.binary()?);
         let (partitions, offsets) = (frame.column(PARTITION)?.i32()?, frame.column(OFFSET)?.i64()?);
@@ -89,8 +90,11 @@ pub async fn stored_in(log: &dyn Log, topic: &str) -> Vec<Stored> {
 
 /// The values of a topic as sorted lines, to be compared with the export of messages.
 pub async fn sorted_lines(url: &str) -> String {
-    let mut lines: Vec<String> =
-        stored(url).await.into_iter().map(|message| String::from_utf8(message.value.unwrap()).unwrap() + "\n").collect();
+    let mut lines: Vec<String> = stored(url)
+        .await
+        .into_iter()
+        .map(|message| String::from_utf8(message.value.unwrap()).unwrap() + "\n")
+        .collect();
     lines.sort();
     lines.concat()
 }

@@ -2,7 +2,7 @@
 //!
 //! Steps run as Airflow runs them: by JSON values through [`Step::run_values`], each opening its own stores.
 
-#![allow(dead_code, reason = "every test binary uses its own part of this module")]
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this module")]
 
 pub mod faulty;
 pub mod messages;
@@ -15,7 +15,9 @@ use headrace_core::report::Outcome;
 use headrace_core::step::{Parameters, Step};
 use headrace_core::{Control, Report, Result, StoreUrl};
 use headrace_pipelines::recruitment::simulate::{Defects, Expected, Simulated, Simulation, write_files};
-use headrace_pipelines::recruitment::steps::{Clean, Export, Jobs, List, Load, Replay, ReplayDeadLetters, Show, Verify};
+use headrace_pipelines::recruitment::steps::{
+    Clean, Export, Jobs, List, Load, Replay, ReplayDeadLetters, Show, Verify,
+};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -255,7 +257,8 @@ pub struct Files {
 
 /// Simulates files in a place's directory, with every defect.
 pub fn simulate(place: &Place, seed: u64, rows: u64, share: f64) -> Files {
-    let simulation = Simulation { rows, jobs: 40, seed, days: 2, defects: Defects::all(share), ..Simulation::default() };
+    let simulation =
+        Simulation { rows, jobs: 40, seed, days: 2, defects: Defects::all(share), ..Simulation::default() };
     let (tracking, jobs) = (place.file("tracking.csv"), place.file("job.csv"));
     let simulated = write_files(&tracking, &jobs, &simulation).unwrap();
     Files { tracking, jobs, simulated, expected: simulation.expected().unwrap() }

@@ -23,7 +23,7 @@ use crate::stores::{DEFAULT_STORE, open_raw, open_warehouse};
 
 /// The step that refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Refuser {
+pub(super) enum Refuser {
     /// Records of a file, beside the raw store.
     Load,
     /// Messages of a topic, beside the result.
@@ -32,16 +32,16 @@ pub enum Refuser {
 
 /// Where dead letters are.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Place {
+pub(super) struct Place {
     /// The raw store (letters of load) or the result (letters of clean).
     #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
-    pub from: String,
+    from: String,
     /// The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
     #[arg(long, value_enum)]
-    pub step: Option<Refuser>,
+    step: Option<Refuser>,
     /// Only letters with this reason, such as bad_number.
     #[arg(long)]
-    pub reason: Option<String>,
+    reason: Option<String>,
 }
 
 impl Place {

@@ -66,8 +66,8 @@ impl Parameters for Export {
             What::Messages => messages(&url, &control, &mut file).await?,
         };
         let bytes = file.finish()?;
-        let mut report = Report::default();
-        report.counts = Counts { read: rows, written: rows, bytes, ..Counts::default() };
+        let counts = Counts { read: rows, written: rows, bytes, ..Counts::default() };
+        let mut report = Report { counts, ..Report::default() };
         report.fact("file", self.out.display().to_string());
         Ok(report)
     }
@@ -157,7 +157,7 @@ async fn messages(url: &StoreUrl, control: &Control, file: &mut WholeFile) -> Re
 }
 
 /// A file that appears under its name only when it is whole.
-pub struct WholeFile {
+pub(super) struct WholeFile {
     path: PathBuf,
     partial: PathBuf,
     writer: BufWriter<std::fs::File>,
@@ -169,7 +169,7 @@ impl WholeFile {
     ///
     /// # Errors
     /// A configuration error when it cannot be created.
-    pub fn create(path: &Path) -> Result<Self> {
+    pub(super) fn create(path: &Path) -> Result<Self> {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
@@ -182,7 +182,7 @@ impl WholeFile {
     ///
     /// # Errors
     /// An external error, for example when the disk is full.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.writer
             .write_all(bytes)
             .map_err(|error| Error::external(format!("cannot write {}", self.path.display()), error))
@@ -192,7 +192,7 @@ impl WholeFile {
     ///
     /// # Errors
     /// An external error, for example when the disk is full.
-    pub fn finish(mut self) -> Result<u64> {
+    pub(super) fn finish(mut self) -> Result<u64> {
         let failed = |error| Error::external(format!("cannot write {}", self.path.display()), error);
         self.writer.flush().map_err(failed)?;
         self.writer.get_ref().sync_all().map_err(failed)?;

@@ -62,8 +62,8 @@ impl Parameters for Simulate {
         let made = tokio::task::spawn_blocking(move || write_files_watched(&paths.0, &paths.1, &simulation, &control))
             .await
             .map_err(|error| Error::data(format!("the simulation failed: {error}")))??;
-        let mut report = Report::default();
-        report.counts = Counts { read: made.rows, written: made.rows, bytes: made.tracking_bytes, ..Counts::default() };
+        let counts = Counts { read: made.rows, written: made.rows, bytes: made.tracking_bytes, ..Counts::default() };
+        let mut report = Report { counts, ..Report::default() };
         report.fact("tracking", tracking.display().to_string());
         report.fact("jobs", jobs.display().to_string());
         for (class, count) in &made.counts {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headrace_core::log::{Consume, Log};
+use headrace_core::log::Consume;
 use headrace_core::report::Outcome;
 use headrace_core::step::Parameters;
 use headrace_core::{Control, Error, Report, Result, clock};

@@ -133,8 +133,8 @@ mod tests {
     use super::{Differences, EventSet};
 
     fn set(events: &[(u8, u64)]) -> EventSet {
-        let mut set = EventSet::default();
-        set.events = events.iter().map(|(id, hash)| ([*id; 16], *hash)).collect();
+        let events = events.iter().map(|(id, hash)| ([*id; 16], *hash)).collect();
+        let mut set = EventSet { events, ..EventSet::default() };
         set.close();
         set
     }

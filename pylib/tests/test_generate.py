@@ -1,0 +1,60 @@
+"""The functions of the steps are what the generator makes of the steps' own definition."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from headrace import _native
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import generate
+
+
+def test_the_committed_modules_are_what_the_generator_writes() -> None:
+    modules = generate.modules(_native.describe())
+    assert modules
+    for file, text in modules.items():
+        assert (generate.PACKAGE / file).read_text(encoding="utf-8") == text, f"run: ./run headrace describe | python pylib/generate.py"
+
+
+def test_names_types_and_defaults_are_pythons() -> None:
+    def parameter(name: str, kind: str, **more: object) -> dict[str, object]:
+        more = {"positional": False, "required": False, "many": False, "default": None, "choices": [], "help": "Help", **more}
+        return {"name": name, "type": kind, **more}
+
+    step = {
+        "system": "s",
+        "name": "dead-letters list",
+        "about": "List",
+        "parameters": [
+            parameter("from", "url", default="embedded:x"),
+            parameter("file", "path", positional=True, required=True),
+            parameter("rows", "int", default="65536"),
+            parameter("what", "str", choices=["a", "b"], default="a"),
+            parameter("many", "date", many=True),
+            parameter("again", "bool", default=False),
+            parameter("must", "duration", required=True),
+        ],
+    }
+    text = generate.function(step)
+    compile("from __future__ import annotations\n" + text, "generated", "exec")
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0] == "def dead_letters_list("
+    declarations = ["file: File,", "*,", "must: Duration,", 'from_: StoreUrl = "embedded:x",', "rows: int = 65_536,"]
+    declarations += ['what: Literal["a", "b"] = "a",', "many: list[Date] | None = None,", "again: bool = False,"]
+    assert lines[1:9] == declarations
+    assert '"from": from_,' in lines and "from_: Help." in lines
+
+
+def test_a_report_is_what_the_command_line_prints() -> None:
+    from headrace import Report
+
+    values = {"step": "x y", "outcome": "complete", "read": 3, "written": 1, "duplicate": 1, "dead_lettered": 1, "ignored": 0}
+    values |= {"bytes": 9, "classes": {"a": 1}, "seconds": 0.5, "rows_per_second": 6.0, "positions": {"p": 3}, "facts": {}, "notes": ["n"]}
+    table = {"title": "t", "columns": ["a"], "rows": [["1"]]}
+    report = Report.from_json(json.dumps(values | {"table": table, "unknown": 1}))
+    assert report.to_dict() == values
+    assert report.table is not None and report.table.rows == (("1",),)
+    assert str(report) == "x y complete: 3 read, 1 written, 1 duplicate, 1 dead-lettered, 0 ignored, in 0.5 s"
