@@ -92,9 +92,8 @@ def docstring(step: dict[str, Any], parameters: list[dict[str, Any]]) -> str:
 
 def argument(name: str, text: str) -> list[str]:
     """An entry of the list of arguments."""
-    return textwrap.wrap(
-        f"{name}: {sentence(' '.join(text.split()))}", 110, initial_indent="    ", subsequent_indent="        ", break_long_words=False
-    )
+    text = f"{name}: {sentence(' '.join(text.split()))}"
+    return textwrap.wrap(text, 110, initial_indent="    ", subsequent_indent="        ", break_long_words=False)
 
 
 def sentence(text: str) -> str:

@@ -7,7 +7,6 @@
 mod arrow;
 mod error;
 mod logs;
-mod per_process;
 mod runtime;
 mod step;
 mod wait;

@@ -5,21 +5,21 @@
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU8, Ordering};
 
+use headrace_core::bounded::Bounded;
+use headrace_core::per_process::PerProcess;
 use headrace_core::secret::mask;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, Subscriber};
 use tracing::{Event, Level, Metadata};
 
-use crate::per_process::PerProcess;
-
 /// Lines that wait; the caller empties the queue ten times a second.
 const CAPACITY: usize = 4_096;
 
-static QUEUE: PerProcess<Queue> = PerProcess::new();
+static QUEUE: PerProcess<Bounded<Line>> = PerProcess::new();
 /// The lowest Python level that is wanted.
 static WANTED: AtomicU8 = AtomicU8::new(u8::MAX);
 
@@ -33,14 +33,8 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-#[derive(Default)]
-struct Queue {
-    lines: Mutex<VecDeque<Line>>,
-    dropped: AtomicU64,
-}
-
-fn queue() -> &'static Queue {
-    QUEUE.get(|_| Queue::default())
+fn queue() -> &'static Bounded<Line> {
+    QUEUE.get(|_| Bounded::new(CAPACITY))
 }
 
 /// Starts collecting lines of at least a Python level.
@@ -53,24 +47,12 @@ pub(crate) fn collect(level: u8) {
 
 /// Takes the lines that wait, and a line about those that were dropped.
 pub(crate) fn take() -> VecDeque<Line> {
-    let queue = queue();
-    let mut lines = std::mem::take(&mut *queue.lines.lock().unwrap_or_else(PoisonError::into_inner));
-    let dropped = queue.dropped.swap(0, Ordering::Relaxed);
+    let (mut lines, dropped) = queue().take();
     if dropped > 0 {
         let text = format!("{dropped} log lines were dropped because they came faster than Python takes them");
         lines.push_back(Line { level: 30, target: "headrace", text });
     }
     lines
-}
-
-fn put(line: Line) {
-    let queue = queue();
-    let mut lines = queue.lines.lock().unwrap_or_else(PoisonError::into_inner);
-    if lines.len() < CAPACITY {
-        lines.push_back(line);
-    } else {
-        queue.dropped.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// Python's number of a level.
@@ -111,7 +93,7 @@ impl Subscriber for Collector {
         event.record(&mut words);
         let metadata = event.metadata();
         let text = mask(&format!("{}{}", words.message, words.fields));
-        put(Line { level: number(*metadata.level()), target: metadata.target(), text });
+        queue().put(Line { level: number(*metadata.level()), target: metadata.target(), text });
     }
 
     fn enter(&self, _: &Id) {}
@@ -132,21 +114,5 @@ impl Visit for Words {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),
         };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{CAPACITY, Line, put, take};
-
-    #[test]
-    fn a_full_queue_drops_and_says_so() {
-        for number in 0..CAPACITY + 3 {
-            put(Line { level: 20, target: "headrace", text: number.to_string() });
-        }
-        let lines = take();
-        assert_eq!(lines.len(), CAPACITY + 1);
-        assert!(lines.back().is_some_and(|line| line.text.starts_with("3 log lines were dropped")));
-        assert!(take().is_empty());
     }
 }

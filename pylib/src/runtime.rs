@@ -1,11 +1,11 @@
 //! The runtime that steps run on: made by the first call, once in each process.
 
+use headrace_core::per_process::PerProcess;
 use polars_async::executor::ALLOW_RAYON_THREADS;
 use pyo3::PyResult;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error;
-use crate::per_process::PerProcess;
 
 static RUNTIME: PerProcess<Result<Runtime, String>> = PerProcess::new();
 

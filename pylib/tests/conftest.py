@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,13 +33,18 @@ def store(files: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts a Python program with arguments, its output in pipes."""
+def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a Python program with arguments, its output in pipes; none outlives the test."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(text: str, *arguments: object) -> subprocess.Popen[str]:
         file = tmp_path / "program.py"
         file.write_text(text, encoding="utf-8")
         line = [sys.executable, str(file), *map(str, arguments)]
-        return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -32,6 +32,7 @@ ROWS: dict[str, list[Any]] = {
     "bid": [1.0, 1.0, 0.005, None, None, None],
     "not_looked_at": [[1], [], None, [2], [3], [4]],
 }
+# 1.005 / 2 clicks is 0.5025, rounded to cents.
 EXPECTED = [
     (98, datetime(2022, 7, 27, 3), date(2022, 7, 27), 3, 1, 4, 0, None, None, None, 1, None, None),
     (188, datetime(2022, 7, 27, 3), date(2022, 7, 27), 3, 1, 48, 34, 0.5, 2, 1.005, None, None, None),
@@ -50,29 +51,24 @@ def rows(table: Any) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
 @pytest.mark.parametrize("integer", [pa.int64(), pa.int32(), pa.uint16(), pa.float64()], ids=str)
 def test_pyarrow_in_every_type(text: pa.DataType, integer: pa.DataType) -> None:
-    assert rows(recruitment_hourly(arrow(text, integer))) == expected()
-
-
-def expected() -> list[tuple[Any, ...]]:
-    """Rounding to cents is half away from zero: 1.005 / 2 = 0.5025."""
-    return EXPECTED
+    assert rows(recruitment_hourly(arrow(text, integer))) == EXPECTED
 
 
 def test_chunks_slices_and_no_rows() -> None:
     table = arrow(pa.string(), pa.int64())
     chunks = pa.concat_tables([table.slice(0, 1), table.slice(1, 4), table.slice(5), table.slice(0, 0)])
     assert chunks.column("bid").num_chunks > 1
-    assert rows(recruitment_hourly(chunks)) == expected()
+    assert rows(recruitment_hourly(chunks)) == EXPECTED
     assert rows(recruitment_hourly(table.slice(0, 0))) == []
     assert len(recruitment_hourly(pa.Table.from_batches([], table.schema))) == 0
 
 
 def test_polars_and_pandas() -> None:
     frame = pl.DataFrame(ROWS)
-    assert rows(recruitment_hourly(frame)) == expected()
-    assert rows(recruitment_hourly(pl.concat([frame[:2], frame[2:]], rechunk=False))) == expected()
-    assert rows(recruitment_hourly(pd.DataFrame(ROWS))) == expected()  # integers with nulls are floats here
-    assert rows(recruitment_hourly(pd.DataFrame(ROWS).convert_dtypes(dtype_backend="pyarrow"))) == expected()
+    assert rows(recruitment_hourly(frame)) == EXPECTED
+    assert rows(recruitment_hourly(pl.concat([frame[:2], frame[2:]], rechunk=False))) == EXPECTED
+    assert rows(recruitment_hourly(pd.DataFrame(ROWS))) == EXPECTED  # integers with nulls are floats here
+    assert rows(recruitment_hourly(pd.DataFrame(ROWS).convert_dtypes(dtype_backend="pyarrow"))) == EXPECTED
 
 
 def test_the_result_can_be_read_many_times_by_anyone() -> None:
@@ -81,7 +77,7 @@ def test_the_result_can_be_read_many_times_by_anyone() -> None:
     for _ in range(2):
         arrow_table = pa.table(table)
         assert arrow_table.num_rows == 2 and arrow_table.schema.field("ts").type == pa.timestamp("us")
-        assert [tuple(row.values()) for row in arrow_table.to_pylist()] == expected()
+        assert [tuple(row.values()) for row in arrow_table.to_pylist()] == EXPECTED
     frame = pd.DataFrame.from_arrow(table) if hasattr(pd.DataFrame, "from_arrow") else pa.table(table).to_pandas()
     assert list(frame["clicks"].fillna(0)) == [0, 2]
 

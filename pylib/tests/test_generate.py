@@ -16,7 +16,8 @@ def test_the_committed_modules_are_what_the_generator_writes() -> None:
     modules = generate.modules(_native.describe())
     assert modules
     for file, text in modules.items():
-        assert (generate.PACKAGE / file).read_text(encoding="utf-8") == text, f"run: ./run headrace describe | python pylib/generate.py"
+        hint = "run: ./run headrace describe | python3 pylib/generate.py"
+        assert (generate.PACKAGE / file).read_text(encoding="utf-8") == text, hint
 
 
 def test_names_types_and_defaults_are_pythons() -> None:
@@ -51,8 +52,9 @@ def test_names_types_and_defaults_are_pythons() -> None:
 def test_a_report_is_what_the_command_line_prints() -> None:
     from headrace import Report
 
-    values = {"step": "x y", "outcome": "complete", "read": 3, "written": 1, "duplicate": 1, "dead_lettered": 1, "ignored": 0}
-    values |= {"bytes": 9, "classes": {"a": 1}, "seconds": 0.5, "rows_per_second": 6.0, "positions": {"p": 3}, "facts": {}, "notes": ["n"]}
+    values = {"step": "x y", "outcome": "complete", "read": 3, "written": 1, "duplicate": 1, "dead_lettered": 1}
+    values |= {"ignored": 0, "bytes": 9, "classes": {"a": 1}, "seconds": 0.5, "rows_per_second": 6.0}
+    values |= {"positions": {"p": 3}, "facts": {}, "notes": ["n"]}
     table = {"title": "t", "columns": ["a"], "rows": [["1"]]}
     report = Report.from_json(json.dumps(values | {"table": table, "unknown": 1}))
     assert report.to_dict() == values

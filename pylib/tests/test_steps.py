@@ -57,25 +57,27 @@ def test_exceptions_can_be_pickled() -> None:
     assert (str(stopped), stopped.report) == ("text", None)
 
 
-def test_logs_reach_python_in_the_calling_thread(files: Path, tmp_path: Path) -> None:
-    threads: list[tuple[int | None, str]] = []
+def test_logs_reach_python_in_the_calling_thread(store: Path, tmp_path: Path) -> None:
+    lines: list[tuple[str, int]] = []
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            threads.append((threading.get_ident(), record.getMessage()))
+            lines.append((record.getMessage(), threading.get_ident()))
 
+    recruitment.clean(from_=store, to=store)
+    other = tmp_path / "job.csv"
+    other.write_text("id,company_id\n" + "".join(f"{number},77\n" for number in range(1, 3000)))
+    recruitment.jobs(other, to=store)
     logger, handler = logging.getLogger("headrace"), Handler()
     logger.addHandler(handler)
-    before = logger.level
-    logger.setLevel(logging.DEBUG)
+    logger.setLevel(logging.INFO)
     try:
-        for _ in range(2):  # the second finds a position and has something to tell
-            recruitment.load(files / "tracking.csv", to=tmp_path / "store")
-            recruitment.load(files / "tracking.csv", to=tmp_path / "store", restart=True)
+        recruitment.clean(from_=store, to=store)
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before)
-    assert threads and {thread for thread, _ in threads} == {threading.get_ident()}
+        logger.setLevel(logging.NOTSET)
+    assert any("got another company" in text for text, _ in lines), lines
+    assert {thread for _, thread in lines} == {threading.get_ident()}
 
 
 def test_progress_is_told_in_the_calling_thread(store: Path) -> None:

@@ -19,17 +19,21 @@ from headrace import recruitment
 Start = Callable[..., "subprocess.Popen[str]"]
 
 FOLLOW = """
+import sys
+from pathlib import Path
 from headrace import recruitment
 def tell(progress):
     if progress.rows:
         print("READY", flush=True)
-recruitment.clean(from_=sys.argv[1], to=sys.argv[1], follow=True, interval="100ms", on_progress=tell)
+store = Path(sys.argv[1])
+recruitment.clean(from_=store, to=store, follow=True, interval="100ms", on_progress=tell)
 """
 
 FORK = """
 import os, sys
+from pathlib import Path
 from headrace import recruitment
-sent, first, second = sys.argv[1:]
+sent, first, second = map(Path, sys.argv[1:])
 def clean(directory):
     return recruitment.clean(from_=sent, to=directory).read
 assert clean(first) == int(os.environ["ROWS"])
@@ -63,7 +67,7 @@ def test_a_token_stops_a_step(store: Path) -> None:
     timer = threading.Timer(2, cancel)
     timer.start()
     with pytest.raises(headrace.Stopped, match="position is committed") as caught:
-        recruitment.clean(from_=store, to=store, follow=True, token=token)
+        recruitment.clean(from_=store, to=store, follow=True, interval=0.1, token=token)
     assert time.monotonic() - asked[0] < 4
     assert caught.value.report is not None and caught.value.report.read == ROWS
     went_on(store)
@@ -74,18 +78,20 @@ def test_a_cancelled_token_stops_at_once_and_nothing_is_lost(store: Path) -> Non
     token.cancel()
     started = time.monotonic()
     with pytest.raises(headrace.Stopped):
-        recruitment.clean(from_=store, to=store, follow=True, token=token)
+        recruitment.clean(from_=store, to=store, follow=True, interval=0.1, token=token)
     assert time.monotonic() - started < 4
     recruitment.clean(from_=store, to=store)
     went_on(store)
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, -signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, 143, "")], ids=["SIGINT", "SIGTERM"]
+    ("number", "code", "word"),
+    [(signal.SIGINT, -signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, 143, "")],
+    ids=["SIGINT", "SIGTERM"],
 )
 def test_a_signal_stops_a_program(store: Path, program: Start, number: int, code: int, word: str) -> None:
     process = program(FOLLOW, store)
-    assert process.stdout is not None and process.stdout.readline() == "READY\n"
+    assert process.stdout is not None and process.stdout.readline() == "READY\n", process.communicate()[1]
     asked = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
@@ -106,7 +112,7 @@ def test_someone_elses_handler_of_sigterm_stays(store: Path) -> None:
     timer.start()
     try:
         with pytest.raises(headrace.Stopped):
-            recruitment.clean(from_=store, to=store, follow=True, token=token)
+            recruitment.clean(from_=store, to=store, follow=True, interval=0.1, token=token)
         assert signal.getsignal(signal.SIGTERM) is mine
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -140,7 +146,7 @@ def test_other_threads_run_while_a_step_does(store: Path) -> None:
     threading.Timer(2, token.cancel).start()
     try:
         with pytest.raises(headrace.Stopped):
-            recruitment.clean(from_=store, to=store, follow=True, token=token)
+            recruitment.clean(from_=store, to=store, follow=True, interval=0.1, token=token)
     finally:
         done.set()
         thread.join()

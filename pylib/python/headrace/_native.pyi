@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import final
 
+from headrace._run import Numbers
 from headrace.control import CancellationToken
 from headrace.transforms import ArrowStream
 
@@ -27,5 +28,5 @@ def run_step(
     token: CancellationToken | None,
     log: Callable[[int, str, str], None] | None,
     log_level: int,
-    progress: Callable[[tuple[object, ...], str], None] | None,
+    progress: Callable[[Numbers, str], None] | None,
 ) -> str: ...

@@ -28,6 +28,9 @@ Date: TypeAlias = "str | date"
 OnProgress: TypeAlias = "Callable[[Progress], None]"
 """Called once a second in the calling thread; an exception of it stops the step."""
 
+Numbers: TypeAlias = "tuple[int, int, float, int | None, bool, float | None]"
+"""The fields of :class:`headrace.Progress` but the text."""
+
 _LOG = logging.getLogger("headrace")
 _LOG_LINE_SECONDS = 10.0
 
@@ -84,16 +87,16 @@ def _log(level: int, target: str, text: str) -> None:
     _LOG.log(level, "%s", text, extra={"rust_target": target})
 
 
-def _progress(step: str, on_progress: OnProgress | None) -> Callable[[tuple[object, ...], str], None]:
+def _progress(step: str, on_progress: OnProgress | None) -> Callable[[Numbers, str], None]:
     told = time.monotonic()
 
-    def tell(numbers: tuple[object, ...], text: str) -> None:
+    def tell(numbers: Numbers, text: str) -> None:
         nonlocal told
         if time.monotonic() - told >= _LOG_LINE_SECONDS:
             told = time.monotonic()
             _LOG.info("%s: %s", step, text)
         if on_progress is not None:
-            on_progress(Progress(*numbers, text))  # type: ignore[arg-type]  # the compiled side has no names
+            on_progress(Progress(*numbers, text))
 
     return tell
 

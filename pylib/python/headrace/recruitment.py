@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from headrace._run import Duration, File, OnProgress, StoreUrl, run
+from headrace._run import Date, Duration, File, OnProgress, StoreUrl, run
 from headrace.control import CancellationToken
 from headrace.report import Report
 
@@ -29,8 +29,8 @@ def demo(
     jobs: File | None = None,
     dir: File = "headrace-demo",
     export: File | None = None,
-    rows: int = 100000,
-    defects: float = 0.005,
+    rows: int = 100_000,
+    defects: str = "0.0005",
     seed: int = 1,
     token: CancellationToken | None = None,
     on_progress: OnProgress | None = None,
@@ -43,7 +43,7 @@ def demo(
         dir: The directory for the stores and everything made.
         export: The hourly table as CSV; DIR/hourly.csv if not given.
         rows: Records to simulate, if no files are given.
-        defects: Share of defective records to simulate.
+        defects: Shares of defects to simulate, as in `recruitment simulate`.
         seed: Seed of the simulation.
         token: Stops the step from elsewhere.
         on_progress: Called once a second with how far the step is.
@@ -57,19 +57,27 @@ def demo(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"tracking": tracking, "jobs": jobs, "dir": dir, "export": export, "rows": rows, "defects": defects, "seed": seed}
+    values = {
+        "tracking": tracking,
+        "jobs": jobs,
+        "dir": dir,
+        "export": export,
+        "rows": rows,
+        "defects": defects,
+        "seed": seed,
+    }
     return run("recruitment", "demo", values, [], token, on_progress)
 
 
 def simulate(
     directory: File,
     *,
-    rows: int = 100000,
-    jobs: int = 1868,
+    rows: int = 100_000,
+    jobs: int = 1_868,
     seed: int = 1,
-    start: int = 2022-07-01,
+    start: Date = "2022-07-01",
     days: int = 30,
-    defects: float = 0,
+    defects: str = "0",
     token: CancellationToken | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
@@ -82,7 +90,8 @@ def simulate(
         seed: The same seed gives the same bytes.
         start: The first day, YYYY-MM-DD.
         days: Days the events are spread over.
-        defects: Share of defective records (0 to 1), spread evenly over every defect a file can have.
+        defects: Shares of defects: 0.001 for every defect a file can have, or by name, as in
+            "bad_number=0.01,duplicate=0.02".
         token: Stops the step from elsewhere.
         on_progress: Called once a second with how far the step is.
 
@@ -95,7 +104,15 @@ def simulate(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"directory": directory, "rows": rows, "jobs": jobs, "seed": seed, "start": start, "days": days, "defects": defects}
+    values = {
+        "directory": directory,
+        "rows": rows,
+        "jobs": jobs,
+        "seed": seed,
+        "start": start,
+        "days": days,
+        "defects": defects,
+    }
     return run("recruitment", "simulate", values, [], token, on_progress)
 
 
@@ -104,7 +121,7 @@ def load(
     *,
     to: StoreUrl = "embedded:headrace-data",
     restart: bool = False,
-    batch_rows: int = 50000,
+    batch_rows: int = 50_000,
     token: CancellationToken | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
@@ -128,7 +145,12 @@ def load(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"file": file, "to": to, "restart": restart, "batch_rows": batch_rows}
+    values = {
+        "file": file,
+        "to": to,
+        "restart": restart,
+        "batch_rows": batch_rows,
+    }
     return run("recruitment", "load", values, ["to"], token, on_progress)
 
 
@@ -156,7 +178,10 @@ def jobs(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"file": file, "to": to}
+    values = {
+        "file": file,
+        "to": to,
+    }
     return run("recruitment", "jobs", values, ["to"], token, on_progress)
 
 
@@ -164,14 +189,14 @@ def replay(
     *,
     from_: StoreUrl = "embedded:headrace-data",
     to: StoreUrl = "embedded:headrace-data",
-    since: int | None = None,
-    until: int | None = None,
+    since: Date | None = None,
+    until: Date | None = None,
     speed: float | None = None,
     order: Literal["time", "token"] = "time",
     split: str | None = None,
     again: bool = False,
     partitions: int = 3,
-    batch_rows: int = 50000,
+    batch_rows: int = 50_000,
     token: CancellationToken | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
@@ -201,7 +226,18 @@ def replay(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"from": from_, "to": to, "since": since, "until": until, "speed": speed, "order": order, "split": split, "again": again, "partitions": partitions, "batch_rows": batch_rows}
+    values = {
+        "from": from_,
+        "to": to,
+        "since": since,
+        "until": until,
+        "speed": speed,
+        "order": order,
+        "split": split,
+        "again": again,
+        "partitions": partitions,
+        "batch_rows": batch_rows,
+    }
     return run("recruitment", "replay", values, ["from", "to"], token, on_progress)
 
 
@@ -213,7 +249,7 @@ def clean(
     follow: bool = False,
     restart: bool = False,
     interval: Duration = "5s",
-    batch_rows: int = 65536,
+    batch_rows: int = 65_536,
     refresh: Duration = "60s",
     group: str | None = None,
     token: CancellationToken | None = None,
@@ -244,7 +280,17 @@ def clean(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"from": from_, "jobs": jobs, "to": to, "follow": follow, "restart": restart, "interval": interval, "batch_rows": batch_rows, "refresh": refresh, "group": group}
+    values = {
+        "from": from_,
+        "jobs": jobs,
+        "to": to,
+        "follow": follow,
+        "restart": restart,
+        "interval": interval,
+        "batch_rows": batch_rows,
+        "refresh": refresh,
+        "group": group,
+    }
     return run("recruitment", "clean", values, ["from", "jobs", "to"], token, on_progress)
 
 
@@ -274,7 +320,11 @@ def export(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"out": out, "from": from_, "what": what}
+    values = {
+        "out": out,
+        "from": from_,
+        "what": what,
+    }
     return run("recruitment", "export", values, ["from"], token, on_progress)
 
 
@@ -304,7 +354,11 @@ def verify(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"raw": raw, "log": log, "result": result}
+    values = {
+        "raw": raw,
+        "log": log,
+        "result": result,
+    }
     return run("recruitment", "verify", values, ["raw", "log", "result"], token, on_progress)
 
 
@@ -340,7 +394,14 @@ def dead_letters_list(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"from": from_, "step": step, "reason": reason, "limit": limit, "all": all, "out": out}
+    values = {
+        "from": from_,
+        "step": step,
+        "reason": reason,
+        "limit": limit,
+        "all": all,
+        "out": out,
+    }
     return run("recruitment", "dead-letters list", values, ["from"], token, on_progress)
 
 
@@ -372,7 +433,12 @@ def dead_letters_show(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"position": position, "from": from_, "step": step, "reason": reason}
+    values = {
+        "position": position,
+        "from": from_,
+        "step": step,
+        "reason": reason,
+    }
     return run("recruitment", "dead-letters show", values, ["from"], token, on_progress)
 
 
@@ -407,5 +473,11 @@ def dead_letters_replay(
         headrace.ExternalError: Something outside failed; trying again can help.
         headrace.Stopped: It was stopped, with its position committed.
     """
-    values: dict[str, object] = {"from": from_, "step": step, "reason": reason, "fixed": fixed, "jobs": jobs}
+    values = {
+        "from": from_,
+        "step": step,
+        "reason": reason,
+        "fixed": fixed,
+        "jobs": jobs,
+    }
     return run("recruitment", "dead-letters replay", values, ["from", "jobs"], token, on_progress)

@@ -26,9 +26,10 @@ pub(crate) fn start(options: &Options, bar: Option<ProgressBar>) -> Result<(), S
 fn filter(options: &Options) -> Result<Targets, String> {
     let level = if options.quiet { "error" } else { options.log_level.as_str() };
     let directives = match level.to_ascii_lowercase().as_str() {
-        // Drivers are chatty; ours are the lines a user asks for first.
+        // Drivers are chatty; ours are the lines a user asks for first, and our errors say what theirs say.
         "trace" => "info,headrace=trace".to_owned(),
-        ours @ ("warn" | "info" | "debug") => format!("warn,headrace={ours}"),
+        "debug" => "warn,headrace=debug".to_owned(),
+        ours @ ("error" | "warn" | "info") => format!("warn,scylla=off,headrace={ours}"),
         _ => level.to_owned(),
     };
     directives.parse().map_err(|error| format!("cannot understand log level {level:?}: {error}"))
@@ -67,7 +68,8 @@ mod tests {
 
     #[test]
     fn levels_are_ours_and_filters_are_taken_as_they_are() {
-        assert_eq!(shows("info", false), Ok([true, true, false, true]));
+        assert_eq!(shows("info", false), Ok([true, true, false, false]));
+        assert_eq!(shows("debug", false), Ok([true, true, false, true]));
         assert_eq!(shows("info", true), Ok([false, true, false, false]));
         assert_eq!(shows("off", false), Ok([false; 4]));
         assert_eq!(shows("info,scylla=debug", false), Ok([true; 4]));

@@ -11,15 +11,17 @@
 //! - [`dead_letter`]: rows that were refused, with reason, position and raw text.
 //! - [`step`]: a step declared once, seen from the command line, Python and Airflow.
 //! - [`report`], [`control`], [`progress`]: what a run tells, how it is stopped, how it is watched.
-//! - [`store_url`], [`secret`], [`error`], [`clock`], [`retry`]: the small things everyone needs.
+//! - [`store_url`], [`secret`], [`error`], [`clock`], [`retry`], [`bounded`], [`per_process`]: the small things everyone needs.
 
 pub mod batch;
+pub mod bounded;
 pub mod clock;
 pub mod control;
 pub mod dead_letter;
 pub mod error;
 pub mod ident;
 pub mod log;
+pub mod per_process;
 pub mod position;
 pub mod progress;
 pub mod report;

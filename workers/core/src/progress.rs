@@ -17,6 +17,8 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Meter {
     samples: VecDeque<Sample>,
+    /// The most there was to do: what is read and not yet committed is in neither of the two counters.
+    total: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,12 @@ impl Meter {
         // A unit that changes (rows to bytes) would make a rate of nothing.
         if self.samples.back().is_some_and(|last| last.done > done || last.rows > rows) {
             self.samples.clear();
+            self.total = 0;
         }
+        let remaining = remaining.map(|rest| {
+            self.total = self.total.max(done.saturating_add(rest));
+            self.total - done
+        });
         self.samples.push_back(Sample { at, rows, done });
         while self.samples.len() > 2 && self.samples.get(1).is_some_and(|next| at.saturating_sub(next.at) >= WINDOW) {
             self.samples.pop_front();
@@ -129,8 +136,11 @@ mod tests {
         let mut meter = Meter::default();
         let view = meter.look(Duration::ZERO, &control.progress);
         assert_eq!(view.to_string(), "0 rows, 0 rows/s");
+        control.progress.set_remaining(Some(4_000_000));
+        meter.look(Duration::ZERO, &control.progress);
         control.progress.add(&Counts { read: 1_000_000, dead_lettered: 2, bytes: 400, ..Counts::default() });
-        control.progress.set_remaining(Some(3_000_000));
+        // Half a million rows are on their way: neither left in the source nor committed.
+        control.progress.set_remaining(Some(2_500_000));
         let view = meter.look(Duration::from_secs(4), &control.progress);
         assert_eq!(view.to_string(), "1,000,000 rows, 250,000 rows/s, 25 %, 12 s left, 2 dead-lettered");
         control.progress.remaining_is_bytes.store(true, Ordering::Relaxed);

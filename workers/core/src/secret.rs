@@ -33,12 +33,15 @@ pub fn mask(text: &str) -> String {
 /// Hides logins and passwords in a text that is one value, blanks included.
 pub fn mask_word(text: &str) -> String {
     let mut shown = text.to_owned();
-    if let (Some(colon), Some(at)) = (shown.find(':'), shown.rfind('@'))
-        && colon < at
-    {
-        let slashes = shown[colon + 1..].bytes().take_while(|byte| *byte == b'/').count();
-        if colon + 1 + slashes < at {
-            shown.replace_range(colon + 1 + slashes..at, "***");
+    if let (Some(colon), Some(at)) = (shown.find(':'), shown.rfind('@')) {
+        let after = colon + 1;
+        let start = match shown[after..].strip_prefix("//") {
+            Some(login) => login.find(':').map(|colon| after + 2 + colon + 1),
+            // Without slashes there is no telling user from password.
+            None => Some(after),
+        };
+        if let Some(start) = start.filter(|start| *start < at) {
+            shown.replace_range(start..at, "***");
         }
     }
     let mut from = 0;
@@ -57,11 +60,12 @@ mod tests {
 
     #[test]
     fn logins_and_passwords_are_hidden() {
-        assert_eq!(mask("cannot open 'mysql://u:canary@h/d': no"), "cannot open 'mysql://***@h/d': no");
-        assert_eq!(mask("mysql:/u:canary@h and a:canary@b"), "mysql:/***@h and a:***@b");
+        assert_eq!(mask("cannot open 'mysql://u:canary@h/d': no"), "cannot open 'mysql://u:***@h/d': no");
+        assert_eq!(mask("mysql:/u:canary@h and a:canary@b"), "mysql:***@h and a:***@b");
         assert_eq!(mask("kafka://h/t?sasl_password=canary&tls=true x"), "kafka://h/t?sasl_password=***&tls=true x");
-        assert_eq!(mask_word("mysql://u:ca na:ry@h"), "mysql://***@h");
+        assert_eq!(mask_word("mysql://u:ca na:ry@h"), "mysql://u:***@h");
         assert_eq!(mask("at 12:30 mail me@home, embedded:dir"), "at 12:30 mail me@home, embedded:dir");
+        assert_eq!(mask("expected mysql://USER@HOST:1/D"), "expected mysql://USER@HOST:1/D");
         assert_eq!(mask("password_file=/run/secret"), "password_file=/run/secret");
     }
 }

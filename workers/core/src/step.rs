@@ -278,7 +278,7 @@ mod tests {
         let missing = run(json!({})).unwrap_err().to_string();
         assert!(missing.contains("required") && missing.contains("<FILE>"), "{missing}");
         let refused = run(json!({"file": "f", "many": "mysql://u:can ary@h"})).unwrap_err().to_string();
-        assert!(refused.contains("'mysql://***@h'"), "{refused}");
+        assert!(refused.contains("'mysql://u:***@h'"), "{refused}");
         let refused = run(json!({"file": "f", "to": "mysql:u:canary@h"})).unwrap_err().to_string();
         assert!(refused.contains("'mysql:***@h'") && refused.contains("needs //"), "{refused}");
     }

@@ -2,7 +2,8 @@
 //!
 //! Delivery: hourly sums, unattributed sums, dead letters, event ids and positions are one transaction. Units of one result
 //! table follow each other (the ledger's lock), so the ids read in a unit cannot be stale. Dead letters are also sent to the
-//! dead-letter topic before the commit: after a crash one may be there twice, with the same source and position.
+//! dead-letter topic, in the unit where the store is the log too, else before the commit: after a crash one may be there
+//! twice, with the same source and position.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,7 +102,12 @@ impl CleanSink {
         if !letters.is_empty() {
             unit.upsert(&self.schema.dead_letters, &dead_letter::to_frame(&letters)?).await?;
             if let Some((log, topic)) = &self.dead_letter_topic {
-                log.produce(topic, &dead_letter_message::frame(&letters)?).await?;
+                let messages = dead_letter_message::frame(&letters)?;
+                // Where log and result are one place, a message sent beside the unit would wait for the unit to end.
+                let same_place = self.store.name() == log.name();
+                if !(same_place && unit.append(topic, &messages).await?) {
+                    log.produce(topic, &messages).await?;
+                }
             }
         }
         let changes = self.seen.write(unit, &batch, &verdicts).await?;

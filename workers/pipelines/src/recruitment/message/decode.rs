@@ -41,6 +41,8 @@ pub struct Decoded {
     pub events: DataFrame,
     /// The event id of each event; `None` from a producer that sends none, where partition and offset are the id.
     pub ids: Vec<Option<[u8; 16]>>,
+    /// The offset of each event in its partition.
+    pub offsets: Vec<i64>,
     /// The refused messages, in message order.
     pub rejected: Vec<RejectedMessage>,
 }
@@ -56,12 +58,14 @@ pub fn decode(frame: &DataFrame) -> Result<Decoded> {
     let offsets = frame.column(OFFSET)?.i64()?.iter();
     let mut events = EventFrame::default();
     let mut ids = Vec::with_capacity(frame.height());
+    let mut numbers = Vec::with_capacity(frame.height());
     let mut rejected = Vec::new();
     for ((key, raw), (partition, offset)) in keys.zip(values).zip(partitions.zip(offsets)) {
         let (partition, offset) = (partition.unwrap_or_default(), offset.unwrap_or_default());
         match read(raw.unwrap_or_default(), partition) {
             Ok((id, event)) => {
                 ids.push(id);
+                numbers.push(offset);
                 events.push(&event);
             }
             Err(Refusal { reason, detail }) => rejected.push(RejectedMessage {
@@ -74,7 +78,7 @@ pub fn decode(frame: &DataFrame) -> Result<Decoded> {
             }),
         }
     }
-    Ok(Decoded { events: events.finish()?, ids, rejected })
+    Ok(Decoded { events: events.finish()?, ids, offsets: numbers, rejected })
 }
 
 /// The fields of a message as they are written; null is none.

@@ -8,18 +8,25 @@ use std::process;
 use std::sync::OnceLock;
 
 /// A lazily made value for each process.
-pub(crate) struct PerProcess<T> {
+pub struct PerProcess<T> {
     made: OnceLock<(u32, T)>,
     next: OnceLock<Box<PerProcess<T>>>,
 }
 
+impl<T> Default for PerProcess<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> PerProcess<T> {
-    pub(crate) const fn new() -> Self {
+    /// Holds nothing yet.
+    pub const fn new() -> Self {
         Self { made: OnceLock::new(), next: OnceLock::new() }
     }
 
     /// This process's value; `make` is told how many forks with a value of their own came before.
-    pub(crate) fn get(&self, make: impl Fn(usize) -> T) -> &T {
+    pub fn get(&self, make: impl Fn(usize) -> T) -> &T {
         self.of(process::id(), make)
     }
 
