@@ -15,7 +15,7 @@ use crate::source::Source;
 pub struct Consume {
     /// The group that shares the topic's partitions.
     pub group: String,
-    /// Go on forever; otherwise each partition ends at the end it had when it was assigned.
+    /// Go on forever; otherwise each partition ends at the end it had when the topic was opened.
     pub follow: bool,
     /// At most so many messages in a batch.
     pub batch_rows: usize,

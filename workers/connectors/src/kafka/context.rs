@@ -103,7 +103,7 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Acquire) {
-            answer(consumer, assigned, list);
+            close_answer(consumer, assigned);
             return;
         }
         let partitions = list.elements().iter().map(|element| element.partition()).collect();
@@ -112,12 +112,19 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Takes or gives up partitions as the group wants it.
+/// Answers a rebalance. Partitions that come are acknowledged with an empty list: which of them are read, and from where,
+/// is told later. Partitions that go are those of the list that the library reads.
 pub(super) fn answer(consumer: &BaseConsumer<Context>, assigned: bool, list: &TopicPartitionList) {
     let outcome = if assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
     if let Err(error) = outcome {
         tracing::warn!(assigned, "kafka client: cannot answer a rebalance: {error}");
     }
+}
+
+/// Answers a rebalance of a consumer that leaves: it reads nothing any more.
+pub(super) fn close_answer(consumer: &BaseConsumer<Context>, assigned: bool) {
+    let list = if assigned { TopicPartitionList::new() } else { consumer.assignment().unwrap_or_default() };
+    answer(consumer, assigned, &list);
 }
 
 impl ProducerContext for Context {

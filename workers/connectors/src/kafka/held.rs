@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub(super) enum Verdict {
     /// Nothing: it moves, or it has nothing to give.
     Fine,
+    /// Ask for what should be there once more, quietly.
+    Check,
     /// Place it again.
     Nudge,
     /// Placing it again has not helped.
@@ -15,6 +17,8 @@ pub(super) enum Verdict {
 
 /// A partition of the assignment.
 pub(super) struct Held {
+    /// The library has been told to read it; before that it only belongs to this member.
+    pub(super) placed: bool,
     /// Its position was claimed and it is being read.
     pub(super) running: bool,
     /// The offset expected next.
@@ -31,6 +35,7 @@ pub(super) struct Held {
     caught_up: bool,
     quiet_since: Instant,
     end_when_quiet: Option<i64>,
+    checked_at: Option<i64>,
     nudges: u32,
 }
 
@@ -38,6 +43,7 @@ impl Held {
     /// A partition that was just assigned.
     pub(super) fn new(now: Instant) -> Self {
         Self {
+            placed: false,
             running: false,
             next: 0,
             end: None,
@@ -48,6 +54,7 @@ impl Held {
             caught_up: false,
             quiet_since: now,
             end_when_quiet: None,
+            checked_at: None,
             nudges: 0,
         }
     }
@@ -61,12 +68,19 @@ impl Held {
         self.drained = self.end.is_some_and(|end| next >= end);
     }
 
-    /// The end of what the broker has was reached.
-    pub(super) fn catch_up(&mut self) {
+    /// The end of what the broker has was reached. Tells whether to ask for the offsets before it once more: they need
+    /// not be messages (transactions, compaction), but that is believed only when the broker says it twice.
+    pub(super) fn catch_up(&mut self) -> Verdict {
         self.moved = true;
         self.caught_up = true;
+        let Some(end) = self.end else { return Verdict::Fine };
+        if self.next < end && self.checked_at != Some(self.next) {
+            self.checked_at = Some(self.next);
+            return Verdict::Check;
+        }
         // An end that was fixed earlier cannot lie behind the end there is now.
-        self.drained = self.end.is_some();
+        self.drained = true;
+        Verdict::Fine
     }
 
     /// Rows that are left, as far as known.
@@ -91,11 +105,15 @@ impl Held {
         self.running && !self.drained && now.duration_since(self.quiet_since) >= patience
     }
 
-    /// Judges a silence, knowing the partition's end. Offsets before the end need not be messages (transactions,
-    /// compaction), so a partition that had caught up is only suspicious when its end has moved since.
+    /// Judges a silence, knowing the partition's end. Offsets before the end need not be messages, so a partition that
+    /// had caught up is asked once more, and after that is only suspicious when its end has moved since.
     pub(super) fn judge(&mut self, end: i64, now: Instant, nudges: u32) -> Verdict {
         self.quiet_since = now;
         self.known_end = end;
+        if self.caught_up && end > self.next && self.checked_at != Some(self.next) {
+            self.checked_at = Some(self.next);
+            return Verdict::Check;
+        }
         let suspicious = end > self.next && (!self.caught_up || self.end_when_quiet.is_some_and(|before| end > before));
         self.end_when_quiet = Some(end);
         if !suspicious {
@@ -144,7 +162,12 @@ mod tests {
     #[test]
     fn offsets_without_messages_at_the_end_are_no_lag() {
         let (mut held, mut now) = running(5);
-        held.catch_up();
+        assert_eq!(held.catch_up(), Verdict::Fine);
+        assert!(!held.is_quiet(now, PATIENCE));
+        now += PATIENCE;
+        assert!(held.is_quiet(now, PATIENCE));
+        assert_eq!(held.judge(6, now, 3), Verdict::Check, "asked once more");
+        assert_eq!(held.catch_up(), Verdict::Fine);
         assert!(!held.is_quiet(now, PATIENCE));
         for _ in 0..5 {
             now += PATIENCE;
@@ -155,18 +178,24 @@ mod tests {
     }
 
     #[test]
-    fn draining_ends_at_the_end_or_when_caught_up() {
+    fn draining_ends_at_the_end_or_when_caught_up_twice() {
         let (mut held, now) = running(0);
         held.end = Some(10);
         held.advance(9);
         assert!(!held.drained);
         assert_eq!(held.left(), 1);
-        held.catch_up();
+        assert_eq!(held.catch_up(), Verdict::Check);
+        assert!(!held.drained, "the broker may have jumped over messages");
+        assert_eq!(held.catch_up(), Verdict::Fine);
         assert!(held.drained);
         assert_eq!(held.left(), 0);
         assert!(!held.is_quiet(now + PATIENCE * 2, PATIENCE));
         let (mut following, _) = running(0);
-        following.catch_up();
+        assert_eq!(following.catch_up(), Verdict::Fine);
         assert!(!following.drained);
+        let (mut exact, _) = running(10);
+        exact.end = Some(10);
+        assert_eq!(exact.catch_up(), Verdict::Fine);
+        assert!(exact.drained);
     }
 }

@@ -1,17 +1,20 @@
 //! The reader as a member of its group: partitions come, are started, go.
 //!
-//! Partitions arrive paused at their end and wait there for a claim. Partitions that go are kept from the group until the
-//! run loop has released them, at most 20 s; what it commits later than that is refused by the ledger.
+//! Partitions that come belong to this member at once, but the library is told to read them only when their positions are
+//! claimed, and then at exact offsets. (Assigning them at a logical offset such as the end, to place them later, loses
+//! messages: the library asks the broker for that offset, and an answer that comes late moves the partition there.)
+//! Partitions that go are kept from the group until the run loop has released them, at most 20 s; what it commits later
+//! than that is refused by the ledger.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use headrace_core::Result;
 use headrace_core::source::Event;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::{Offset, TopicPartitionList};
 
-use super::context::{Rebalance, answer};
+use super::context::{Rebalance, answer, close_answer};
 use super::fault;
 use super::gather::name;
 use super::held::Held;
@@ -23,7 +26,6 @@ const EXTENT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Partitions on their way out.
 pub(super) struct Revocation {
-    list: TopicPartitionList,
     partitions: Vec<i32>,
     waiting: BTreeSet<i32>,
     deadline: Instant,
@@ -48,7 +50,7 @@ impl Reader {
             self.changed_at = Instant::now();
             if rebalance.assigned {
                 self.joined = true;
-                self.gain(rebalance)?;
+                self.gain(rebalance);
             } else {
                 self.lose(rebalance)?;
             }
@@ -56,26 +58,20 @@ impl Reader {
         Ok(())
     }
 
-    fn gain(&mut self, rebalance: Rebalance) -> Result<()> {
-        let places = rebalance.partitions.iter().map(|partition| (*partition, Offset::End));
-        let list = self.list(places).map_err(|error| fault::from_kafka(&self.doing, &error))?;
-        answer(&self.consumer, true, &list);
+    fn gain(&mut self, rebalance: Rebalance) {
+        answer(&self.consumer, true, &TopicPartitionList::new());
         if rebalance.partitions.is_empty() {
-            return Ok(());
+            return;
         }
-        self.consumer.pause(&list).map_err(|error| fault::from_kafka(&self.doing, &error))?;
         self.shared.set_ended(false);
         let now = Instant::now();
         self.held.extend(rebalance.partitions.iter().map(|partition| (*partition, Held::new(now))));
         self.tell(Event::Assigned(
             rebalance.partitions.iter().map(|partition| name(&self.topic, *partition)).collect(),
         ));
-        Ok(())
     }
 
     fn lose(&mut self, rebalance: Rebalance) -> Result<()> {
-        let places = rebalance.partitions.iter().map(|partition| (*partition, Offset::Invalid));
-        let list = self.list(places).map_err(|error| fault::from_kafka(&self.doing, &error))?;
         let waiting: BTreeSet<i32> =
             rebalance.partitions.iter().copied().filter(|partition| self.held.contains_key(partition)).collect();
         for partition in &waiting {
@@ -88,7 +84,7 @@ impl Reader {
         if !is_empty {
             self.tell(Event::Revoked(waiting.iter().map(|partition| name(&self.topic, *partition)).collect()));
         }
-        self.revocation = Some(Revocation { list, partitions: rebalance.partitions, waiting, deadline });
+        self.revocation = Some(Revocation { partitions: rebalance.partitions, waiting, deadline });
         if is_empty || rebalance.lost {
             self.finish_revocation();
         }
@@ -109,12 +105,15 @@ impl Reader {
 
     fn finish_revocation(&mut self) {
         let Some(revocation) = self.revocation.take() else { return };
-        answer(&self.consumer, false, &revocation.list);
         self.changed_at = Instant::now();
+        let mut placed = TopicPartitionList::new();
         for partition in revocation.partitions {
-            self.held.remove(&partition);
             self.shared.set_delivered(partition, None);
+            if self.held.remove(&partition).is_some_and(|held| held.placed) {
+                placed.add_partition(&self.topic, partition);
+            }
         }
+        answer(&self.consumer, false, &placed);
     }
 
     /// Begins to read claimed partitions, or goes back in partitions that are being read.
@@ -160,10 +159,7 @@ impl Reader {
         consumer.context().close();
         self.finish_revocation();
         while let Some(rebalance) = consumer.context().take_rebalance() {
-            let places = rebalance.partitions.iter().map(|partition| (*partition, Offset::End));
-            if let Ok(list) = self.list(places) {
-                answer(&consumer, rebalance.assigned, &list);
-            }
+            close_answer(&consumer, rebalance.assigned);
         }
     }
 }

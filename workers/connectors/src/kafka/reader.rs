@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::context::Context;
 use super::fault;
 use super::gather::Gatherer;
-use super::held::Held;
+use super::held::{Held, Verdict};
 use super::inquiry::Inquirer;
 use super::membership::Revocation;
 use super::shared::{Command, Shared};
@@ -113,7 +113,7 @@ impl Reader {
             let since = *self.full_since.get_or_insert_with(Instant::now);
             if !self.halted && since.elapsed() >= SLOW {
                 tracing::debug!(topic = self.topic, "the sink is slow: pausing");
-                self.pause_all()?;
+                self.pause_where(|_, _| true)?;
                 self.halted = true;
             }
             if !self.halted {
@@ -141,8 +141,9 @@ impl Reader {
                 None => break,
                 Some(Ok(message)) => self.accept(&message)?,
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    if let Some(held) = self.held.get_mut(&partition).filter(|held| held.running && !self.halted) {
-                        held.catch_up();
+                    let held = self.held.get_mut(&partition).filter(|held| held.running && !self.halted);
+                    if let Some((Verdict::Check, next)) = held.map(|held| (held.catch_up(), held.next)) {
+                        self.launch(partition, next)?;
                     }
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
@@ -235,7 +236,23 @@ impl Reader {
         if held.drained {
             return self.pause(partition);
         }
-        // Right after an assignment, or after an error, the library is not reading the partition yet.
+        let was_placed = std::mem::replace(&mut held.placed, true);
+        self.place(partition, at, was_placed).map_err(|error| {
+            if let Some(held) = self.held.get_mut(&partition) {
+                held.placed = was_placed;
+            }
+            fault::from_kafka(&self.doing, &error)
+        })
+    }
+
+    fn place(&self, partition: i32, at: i64, was_placed: bool) -> Result<(), KafkaError> {
+        let list = self.list([(partition, Offset::Offset(at))])?;
+        if !was_placed {
+            self.consumer.incremental_assign(&list)?;
+            // It may have been paused when this member had it before.
+            return self.consumer.resume(&list);
+        }
+        // Right after it was placed, or after an error, the library is not reading the partition.
         let mut outcome = Ok(());
         for _ in 0..20 {
             outcome = self.consumer.seek(&self.topic, partition, Offset::Offset(at), Duration::from_secs(5));
@@ -244,25 +261,22 @@ impl Reader {
             }
             std::thread::sleep(POLL);
         }
+        // While the group takes partitions back, taking one out would be understood as the answer to that.
         if outcome.is_err() && self.revocation.is_none() {
-            outcome = self.list([(partition, Offset::Offset(at))]).and_then(|list| {
-                self.consumer.incremental_unassign(&list)?;
-                self.consumer.incremental_assign(&list)
-            });
+            outcome = self.consumer.incremental_unassign(&list).and_then(|()| self.consumer.incremental_assign(&list));
         }
-        let list = self.list([(partition, Offset::Invalid)]);
-        let resumed = outcome.and(list).and_then(|list| self.consumer.resume(&list));
-        resumed.map_err(|error| fault::from_kafka(&self.doing, &error))
+        outcome.and_then(|()| self.consumer.resume(&list))
     }
 
     pub(super) fn pause(&self, partition: i32) -> Result<()> {
-        let paused = self.list([(partition, Offset::Invalid)]).and_then(|list| self.consumer.pause(&list));
-        paused.map_err(|error| fault::from_kafka(&self.doing, &error))
+        self.pause_where(|number, _| number == partition)
     }
 
-    fn pause_all(&self) -> Result<()> {
-        let list = self.list(self.held.keys().map(|partition| (*partition, Offset::Invalid)));
-        list.and_then(|list| self.consumer.pause(&list)).map_err(|error| fault::from_kafka(&self.doing, &error))
+    fn pause_where(&self, wanted: impl Fn(i32, &Held) -> bool) -> Result<()> {
+        let placed = self.held.iter().filter(|(number, held)| held.placed && wanted(**number, held));
+        let list = self.list(placed.map(|(number, _)| (*number, Offset::Invalid)));
+        let paused = list.and_then(|list| if list.count() == 0 { Ok(()) } else { self.consumer.pause(&list) });
+        paused.map_err(|error| fault::from_kafka(&self.doing, &error))
     }
 
     /// A list of this topic's partitions.

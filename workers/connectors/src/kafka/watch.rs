@@ -106,6 +106,7 @@ impl Reader {
             let next = held.next;
             match held.judge(extent.end, now, NUDGES) {
                 Verdict::Fine => {}
+                Verdict::Check => self.launch(partition, next)?,
                 Verdict::Nudge => {
                     tracing::warn!(
                         topic = self.topic,

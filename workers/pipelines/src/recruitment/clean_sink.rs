@@ -14,16 +14,16 @@ use headrace_core::log::Log;
 use headrace_core::position::Reached;
 use headrace_core::sink::Sink;
 use headrace_core::store::{Store, Unit, claims_for, is_committed};
-use headrace_core::{Claim, Counts, Partition, Result, clock};
+use headrace_core::{Claim, Counts, ErrorKind, Partition, Result, clock};
 use headrace_transforms::civil;
 use headrace_transforms::deduplicate::{Batch as IdBatch, Change, Verdict};
 use polars::prelude::{BooleanChunked, DataFrame, NamedFrom, NewChunkedArray, Series};
 
 use super::companies::Companies;
-use super::message::Decoded;
+use super::message::{Decoded, place_id};
 use super::schema::ResultSchema;
 use super::seen_ids::SeenIds;
-use super::{classes, dead_letter_message, hourly};
+use super::{classes, dead_letter_message, event, hourly};
 
 /// The sink of the clean step.
 pub struct CleanSink {
@@ -58,6 +58,16 @@ impl CleanSink {
     /// # Errors
     /// When a store fails.
     pub async fn enrich(&mut self, claims: &[Claim]) -> Result<u64> {
+        let rows = self.bring_in_line(claims).await;
+        if rows.is_err() {
+            // What was fetched has not reached the stored rows: the next try fetches and compares everything again.
+            self.enriched = false;
+            self.companies.expire();
+        }
+        rows
+    }
+
+    async fn bring_in_line(&mut self, claims: &[Claim]) -> Result<u64> {
         let changed = self.companies.fetch().await?;
         let jobs =
             if self.enriched { changed } else { self.companies.differing(&*self.store, &self.schema.result).await? };
@@ -78,15 +88,10 @@ impl CleanSink {
     /// # Errors
     /// When the store fails.
     pub async fn apply(&mut self, unit: &mut dyn Unit, decoded: &Decoded) -> Result<(Counts, Vec<Change<0>>)> {
-        let rows: Vec<usize> = (0..decoded.ids.len()).filter(|row| decoded.ids[*row].is_some()).collect();
-        let batch = IdBatch::new(decoded.ids.iter().flatten().map(|id| (*id, [])));
+        let batch = IdBatch::new(self.ids(decoded)?.into_iter().map(|id| (id, [])));
         let verdicts = self.seen.check(unit, &batch).await?;
-        // A message without an id is known by its place in the topic, and its place is committed once.
-        let mut is_new = vec![true; decoded.ids.len()];
-        for (row, verdict) in rows.iter().zip(&verdicts) {
-            is_new[*row] = *verdict == Verdict::New;
-        }
-        let mask: BooleanChunked = BooleanChunked::from_iter_values("new".into(), is_new.iter().copied());
+        let is_new = verdicts.iter().map(|verdict| *verdict == Verdict::New);
+        let mask: BooleanChunked = BooleanChunked::from_iter_values("new".into(), is_new);
         let events = decoded.events.filter(&mask)?;
         let classes = classes::count_events(&events)?;
         let mut counts = Counts {
@@ -112,6 +117,17 @@ impl CleanSink {
         }
         let changes = self.seen.write(unit, &batch, &verdicts).await?;
         Ok((counts, changes))
+    }
+
+    /// The ids of events; those of old producers, which send none, by their place in the topic.
+    fn ids(&self, decoded: &Decoded) -> Result<Vec<[u8; 16]>> {
+        let partitions = decoded.events.column(event::PARTITION)?.i32()?.into_no_null_iter();
+        let times = decoded.events.column(event::TS)?.i64()?.into_no_null_iter();
+        let places = partitions.zip(&decoded.offsets).zip(times);
+        let id = |(id, ((partition, offset), ts)): (&Option<_>, ((i32, &i64), i64))| {
+            id.unwrap_or_else(|| place_id(&self.source, partition, *offset, ts))
+        };
+        Ok(decoded.ids.iter().zip(places).map(id).collect())
     }
 
     async fn write_results(&self, unit: &mut dyn Unit, events: &DataFrame) -> Result<()> {
@@ -178,7 +194,11 @@ impl Sink<Decoded> for CleanSink {
         let claims = self.store.claim(&self.schema.clean_scope(), partitions).await?;
         self.claims.extend(claims.iter().map(|claim| (claim.partition.clone(), claim.clone())));
         if self.companies.is_stale() {
-            self.enrich(&claims).await?;
+            match self.enrich(&claims).await {
+                // Taken over already: the first commit will tell, or the rebalance that is under way.
+                Err(error) if error.kind() == ErrorKind::Fenced => tracing::debug!("not enriched: {error}"),
+                other => drop(other?),
+            }
         }
         Ok(claims)
     }

@@ -48,6 +48,11 @@ impl Companies {
         self.fetched.is_none_or(|at| at.elapsed() >= self.refresh)
     }
 
+    /// Makes the next look fetch the dimension again.
+    pub fn expire(&mut self) {
+        self.fetched = None;
+    }
+
     /// Fetches the dimension, and tells which jobs have another company than before.
     ///
     /// # Errors

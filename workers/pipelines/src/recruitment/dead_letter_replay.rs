@@ -1,7 +1,7 @@
 //! Puts dead letters through their step again: the same rules, the same de-duplication, the same ledger.
 //!
-//! What a letter becomes and that it is settled is one unit of work, and settled letters are passed over: however often a
-//! replay is started or killed, a letter counts once.
+//! What a letter becomes and that it is settled is one unit of work (in stores without transactions, one after the other),
+//! and settled letters are passed over: however often a replay is started or killed, a letter counts once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -93,7 +93,8 @@ fn with_fixes(letters: Vec<DeadLetter>, fixes: Option<&Fixes>) -> Vec<DeadLetter
         .collect()
 }
 
-/// The claim under which letters of a scope are replayed: one replay at a time.
+/// The claim under which letters of a scope are replayed: one replay at a time. Claimed before the letters are read, so that
+/// no other replay can settle them in between.
 async fn claim(store: &dyn Store, scope: &str) -> Result<(headrace_core::Claim, i64)> {
     let claims = store.claim(scope, &[Partition::new("dead-letters")]).await?;
     let claim = claims.into_iter().next().ok_or_else(|| Error::Fenced("dead-letters".into()))?;
@@ -113,8 +114,8 @@ pub async fn replay_load(
     control: &Control,
 ) -> Result<Counts> {
     let scope = schema.load_scope();
-    let letters = with_fixes(read(&**store, &schema.dead_letters, choice).await?, fixes);
     let (claim, mut at) = claim(&**store, &scope).await?;
+    let letters = with_fixes(read(&**store, &schema.dead_letters, choice).await?, fixes);
     let mut counts = Counts::default();
     let mut by_source: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
     for letter in letters {
@@ -133,10 +134,21 @@ pub async fn replay_load(
                 .into_iter()
                 .map(|record| (record.record.to_string(), (record.reason.to_string(), record.detail)));
             let outcome = Outcome { counts: applied, refused: refused.collect() };
-            settle(&mut *unit, &schema.dead_letters, batch, &outcome).await?;
+            let at_once = store.is_transactional();
+            if at_once {
+                settle(&mut *unit, &schema.dead_letters, batch, &outcome).await?;
+            }
             at += 1;
             unit.commit(&reached(&claim.partition, at), &Counts::default()).await?;
             sink.committed(changes);
+            if !at_once {
+                // Rows of this store show at once: a letter may be settled only when its record is sure to stay. After a
+                // crash in between it is replayed again, as a duplicate.
+                let mut unit = store.begin(&scope, std::slice::from_ref(&claim)).await?;
+                settle(&mut *unit, &schema.dead_letters, batch, &outcome).await?;
+                at += 1;
+                unit.commit(&reached(&claim.partition, at), &Counts::default()).await?;
+            }
             counts.add(&outcome.counts);
             control.progress.add(&outcome.counts);
         }
@@ -157,8 +169,8 @@ pub async fn replay_clean(
     control: &Control,
 ) -> Result<Counts> {
     let scope = schema.clean_scope();
-    let letters = with_fixes(read(&**store, &schema.dead_letters, choice).await?, fixes);
     let (claim, mut at) = claim(&**store, &scope).await?;
+    let letters = with_fixes(read(&**store, &schema.dead_letters, choice).await?, fixes);
     sink.enrich(std::slice::from_ref(&claim)).await?;
     let mut counts = Counts::default();
     // Positions are unique within a topic only.

@@ -46,6 +46,13 @@ struct Page {
     behind: HourProgress,
 }
 
+/// A batch in the making. The work has moved on behind its rows, so it must outlive a read that failed.
+#[derive(Default)]
+struct Gathered {
+    rows: Option<DataFrame>,
+    advance: Advance,
+}
+
 /// The source of the replay step.
 pub struct HoursSource {
     store: Arc<dyn Store>,
@@ -60,6 +67,8 @@ pub struct HoursSource {
     target: i64,
     /// Grows with every batch.
     at: i64,
+    /// What the next batch has so far.
+    gathered: Gathered,
     /// A page read ahead of its time, when a speed is set.
     ahead: Option<Page>,
     /// The clock and the event time at which the replay began.
@@ -80,6 +89,7 @@ impl HoursSource {
             work: VecDeque::new(),
             target: -1,
             at: 0,
+            gathered: Gathered::default(),
             ahead: None,
             began: None,
             unsent: 0,
@@ -143,9 +153,11 @@ impl HoursSource {
             .into_no_null_iter()
             .map(|sequence| sequence > before.done && sequence <= target)
             .collect();
-        match behind.partial {
-            Some(_) => self.work[0] = behind.clone(),
-            None => drop(self.work.pop_front()),
+        // An hour that an earlier run left half read is done only up to what had been loaded then: it is read once more.
+        if behind.partial.is_some() || behind.done < self.target {
+            self.work[0] = behind.clone();
+        } else {
+            self.work.pop_front();
         }
         let ids = all.into_iter().zip(&unsent).filter(|(_, keep)| **keep).map(|(id, _)| id).collect();
         let mask: BooleanChunked = BooleanChunked::from_iter_values("unsent".into(), unsent.into_iter());
@@ -155,25 +167,24 @@ impl HoursSource {
 
     /// Gathers rows of as many hours as fit into a batch.
     async fn gather(&mut self) -> Result<Event> {
-        let mut rows: Option<DataFrame> = None;
-        let mut advance = Advance::default();
         loop {
-            let room = self.options.batch_rows.saturating_sub(rows.as_ref().map_or(0, DataFrame::height));
+            let room = self.options.batch_rows.saturating_sub(self.gathered.rows.as_ref().map_or(0, DataFrame::height));
             if room == 0 {
                 break;
             }
             let Some(page) = self.page(room).await? else { break };
-            // A partial hour ends the batch, so that no hour is in it twice.
-            let last = page.behind.partial.is_some();
-            advance.hours.push(page.behind);
-            match &mut rows {
+            // An hour that is not done ends the batch, so that no hour is in it twice.
+            let last = self.work.front().is_some_and(|next| next.hour == page.behind.hour);
+            self.gathered.advance.hours.push(page.behind);
+            match &mut self.gathered.rows {
                 Some(rows) => drop(rows.vstack_mut(&page.rows)?),
-                None => rows = Some(page.rows),
+                None => self.gathered.rows = Some(page.rows),
             }
             if last {
                 break;
             }
         }
+        let Gathered { rows, advance } = std::mem::take(&mut self.gathered);
         match rows {
             Some(rows) => self.batch(rows, advance),
             None => Ok(Event::End),
@@ -239,6 +250,7 @@ impl Source for HoursSource {
     async fn start(&mut self, claims: &[Claim]) -> Result<()> {
         let Some(claim) = claims.first() else { return Ok(()) };
         self.at = claim.position.as_ref().map_or(0, |position| position.at);
+        self.gathered = Gathered::default();
         self.ahead = None;
         self.plan(claim).await
     }

@@ -4,8 +4,10 @@
 
 mod decode;
 mod encode;
+mod place_id;
 #[cfg(test)]
 mod tests;
 
 pub use decode::{Decoded, RejectedMessage, decode};
 pub use encode::encode;
+pub use place_id::place_id;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headrace_core::batch::message_columns::{KEY, OFFSET, PARTITION, VALUE};
+use headrace_core::batch::message_columns::{KEY, OFFSET, PARTITION, TIMESTAMP, VALUE};
 use headrace_core::log::{Consume, Log};
 use headrace_core::{Control, StoreUrl, clock};
 use headrace_pipelines::reading::read_all;
@@ -61,6 +61,11 @@ pub async fn stored(url: &str) -> Vec<Stored> {
 
 /// Reads all messages of another topic of a log.
 pub async fn stored_in(log: &dyn Log, topic: &str) -> Vec<Stored> {
+    stored_with_times(log, topic).await.into_iter().map(|(message, _)| message).collect()
+}
+
+/// Reads all messages of a topic, by partition and offset, with when they were appended (milliseconds since 1970).
+pub async fn stored_with_times(log: &dyn Log, topic: &str) -> Vec<(Stored, i64)> {
     let consume = Consume {
         group: format!("test-{}", clock::worker_name()),
         follow: false,
@@ -75,11 +80,15 @@ pub async fn stored_in(log: &dyn Log, topic: &str) -> Vec<Stored> {
         let frame = &batch.frame;
         let (keys, values) = (frame.column(KEY)?.binary()?, frame.column(VALUE)?.binary()?);
         let (partitions, offsets) = (frame.column(PARTITION)?.i32()?, frame.column(OFFSET)?.i64()?);
-        all.extend((0..frame.height()).map(|row| Stored {
-            partition: partitions.get(row).unwrap(),
-            offset: offsets.get(row).unwrap(),
-            key: keys.get(row).map(<[u8]>::to_vec),
-            value: values.get(row).map(<[u8]>::to_vec),
+        let times = frame.column(TIMESTAMP)?.i64()?;
+        all.extend((0..frame.height()).map(|row| {
+            let message = Stored {
+                partition: partitions.get(row).unwrap(),
+                offset: offsets.get(row).unwrap(),
+                key: keys.get(row).map(<[u8]>::to_vec),
+                value: values.get(row).map(<[u8]>::to_vec),
+            };
+            (message, times.get(row).unwrap_or_default())
         }));
         Ok(())
     });

@@ -5,8 +5,10 @@
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this module")]
 
 pub mod faulty;
+pub mod faulty_steps;
 pub mod messages;
 pub mod random;
+pub mod servers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -74,6 +76,8 @@ pub struct Place {
     pub jobs: String,
     pub result: String,
     pub directory: TempDir,
+    /// The servers' databases, to be dropped at the end.
+    pub servers: Option<servers::Databases>,
 }
 
 impl Place {
@@ -81,7 +85,7 @@ impl Place {
     pub fn embedded() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("embedded:{}?sync=normal", directory.path().join("store").display());
-        Self { raw: url.clone(), log: url.clone(), jobs: url.clone(), result: url, directory }
+        Self { raw: url.clone(), log: url.clone(), jobs: url.clone(), result: url, directory, servers: None }
     }
 
     /// The same embedded raw store with another topic, job table and result.
@@ -89,7 +93,7 @@ impl Place {
         let raw = self.raw.clone();
         let (log, jobs) = (format!("{raw}&topic={name}"), format!("{raw}&table=job_{name}"));
         let result = format!("{raw}&table={name}");
-        Self { raw, log, jobs, result, directory: tempfile::tempdir().unwrap() }
+        Self { raw, log, jobs, result, directory: tempfile::tempdir().unwrap(), servers: None }
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

@@ -39,7 +39,7 @@ pub struct RejectedMessage {
 pub struct Decoded {
     /// One row for each event, in message order; columns as in [`crate::recruitment::event`].
     pub events: DataFrame,
-    /// The event id of each event; `None` from a producer that sends none, where partition and offset are the id.
+    /// The event id of each event; `None` from a producer that sends none (see [`super::place_id`]).
     pub ids: Vec<Option<[u8; 16]>>,
     /// The offset of each event in its partition.
     pub offsets: Vec<i64>,

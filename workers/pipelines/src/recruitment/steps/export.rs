@@ -170,6 +170,9 @@ impl WholeFile {
     /// # Errors
     /// A configuration error when it cannot be created.
     pub(super) fn create(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::configuration(format!("cannot write {}: it is a directory", path.display())));
+        }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);

@@ -1,0 +1,231 @@
+//! Dead letters: kept verbatim, listed, shown, and put through their step again, each at most once.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a failed unwrap is a failed test; a skip is shown")]
+
+mod common;
+
+use common::messages::{produce, stored_in, text_message};
+use common::random::cases;
+use common::{Place, cells, done, dropped, fates, golden, golden_text, is_complete, simulate};
+use headrace_core::{Control, ErrorKind, StoreUrl};
+use headrace_pipelines::recruitment::dead_letter_replay::{Choice, read};
+use headrace_pipelines::recruitment::schema::RawSchema;
+use headrace_pipelines::recruitment::steps::{Clean, List, Load, ReplayDeadLetters, Show};
+use headrace_pipelines::stores::{open_log, open_raw};
+use serde_json::{Value, json};
+
+/// The letters of the load step as they are stored.
+async fn kept(place: &Place) -> Vec<headrace_core::dead_letter::DeadLetter> {
+    let url = StoreUrl::parse(&place.raw).unwrap();
+    let store = open_raw(&url).await.unwrap();
+    let choice = Choice { settled: true, limit: usize::MAX, ..Choice::default() };
+    read(&*store, &RawSchema::of(&url).unwrap().dead_letters, &choice).await.unwrap()
+}
+
+/// Writes corrections of some records of the edge set, made from the letters as `list --out` writes them.
+async fn corrected(place: &Place, fix: impl Fn(&str, &str) -> Option<String>) -> std::path::PathBuf {
+    let out = place.file("letters.jsonl");
+    done::<List>(json!({ "from": place.raw, "step": "load", "out": out })).await;
+    let mut lines = String::new();
+    for line in std::fs::read_to_string(&out).unwrap().lines() {
+        let mut letter: Value = serde_json::from_str(line).unwrap();
+        let raw = letter["raw"].as_str().unwrap().to_owned();
+        if let Some(fixed) = fix(letter["position"].as_str().unwrap(), &raw) {
+            letter["raw"] = fixed.into();
+            lines.push_str(&format!("{letter}\n"));
+        }
+    }
+    place.write("fixed.jsonl", lines)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_listed_and_shown_with_their_text() {
+    let place = Place::embedded();
+    place.load(&golden("edge_tracking.csv")).await;
+    let letters = place.letters("load", json!({})).await;
+    let listed: Vec<String> = letters
+        .iter()
+        .map(|row| ["position", "reason", "detail"].map(|name| row[name].as_str().unwrap()).join(","))
+        .collect();
+    assert_eq!(listed.join("\n") + "\n", golden_text("edge_expected_dead_letter.csv").split_once('\n').unwrap().1);
+    assert!(letters.iter().all(|row| row["source"].as_str().unwrap().ends_with("/edge_tracking.csv")));
+    assert_eq!(place.letters("load", json!({ "reason": "bad_number" })).await.len(), 2);
+    assert_eq!(place.letters("load", json!({ "limit": 3 })).await.len(), 3);
+    let shown = cells(&place.show_letter("load", "23").await);
+    let raw = shown.iter().find(|row| row["field"] == "raw").unwrap()["value"].as_str().unwrap().to_owned();
+    assert_eq!(golden_text("edge_tracking.csv").lines().find(|line| line.starts_with("22,")).unwrap(), raw);
+    let error = common::refused::<Show>(json!({ "position": "99", "from": place.raw })).await;
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_text_are_kept_as_they_came() {
+    let place = Place::embedded();
+    let mut file = golden_text("edge_tracking.csv").into_bytes();
+    let record = b"99,\xff\xfe caf\xe9,\"a,b\",,,\n";
+    file.extend_from_slice(record);
+    place.load(&place.write("bytes.csv", file)).await;
+    let letters = kept(&place).await;
+    let letter = letters.iter().find(|letter| letter.reason == "not_utf8").unwrap();
+    assert_eq!((letter.position.as_str(), letter.raw.as_deref()), ("29", Some(&record[..record.len() - 1])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corrected_records_enter_once_and_others_stay() {
+    let place = Place::embedded();
+    place.whole(&golden("edge_tracking.csv"), &golden("edge_job.csv")).await;
+    // As they are, all are refused again, and nothing else changes.
+    let report = place.replay_letters("load", None).await;
+    assert_eq!((fates(&report), &report.facts["refused again"]), ([9, 0, 0, 9, 0], &json!(9)));
+    assert_eq!(place.export("messages").await, golden_text("edge_expected_messages.jsonl"));
+    assert_eq!(place.export("dead-letters").await, golden_text("edge_expected_dead_letter.csv"));
+    assert!(place.letters("load", json!({})).await.iter().all(|row| row["replays"] == "1"));
+
+    // 20: `abc` becomes a price; 21: `NaN` becomes something that is still wrong.
+    let fixed = corrected(&place, |position, raw| match position {
+        "20" => Some(raw.replace(",abc,", ",3.5,")),
+        "21" => Some(raw.replace(",NaN,", ",-4,")),
+        _ => None,
+    });
+    let report = place.replay_letters("load", Some(&fixed.await)).await;
+    assert_eq!(fates(&report), [2, 1, 0, 1, 0]);
+    let letters = place.letters("load", json!({ "all": true })).await;
+    let of = |position: &str| letters.iter().find(|row| row["position"] == position).unwrap();
+    assert_eq!((&of("20")["replays"], of("20")["settled at"] != ""), (&json!("2"), true));
+    assert_eq!((&of("21")["replays"], &of("21")["reason"], &of("21")["settled at"]), (&json!("2"), &json!("negative_bid"), &json!("")));
+    assert_eq!((&of("16")["replays"], &of("16")["reason"]), (&json!("1"), &json!("conflicting_duplicate")));
+    assert_eq!(place.letters("load", json!({})).await.len(), 8);
+
+    // Settled is never replayed, however often and with whatever correction.
+    for fixed in [None, Some(place.file("fixed.jsonl"))] {
+        let again = place.replay_letters("load", fixed.as_deref()).await;
+        assert_eq!(fates(&again)[1..3], [0, 0]);
+    }
+    assert_eq!(fates(&place.replay().await)[1], 1);
+    assert_eq!(fates(&place.clean().await)[1], 1);
+    let hour = place.hourly().await;
+    assert_ne!(hour, golden_text("edge_expected_hourly.csv"));
+    assert!(is_complete(&place.verify().await));
+}
+
+/// A corrected record that is in the store already is settled as what it is: a copy, or a conflict.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_cannot_replace_a_stored_row() {
+    let place = Place::embedded();
+    place.load(&golden("edge_tracking.csv")).await;
+    let before = place.export("messages").await;
+    let text = golden_text("edge_tracking.csv");
+    let first = text.lines().nth(2).unwrap().to_owned();
+    let fixed = corrected(&place, |position, _| match position {
+        "17" => Some(first.clone()),
+        "18" => Some(first.replace(",2.0,Chrome 103,", ",2.5,Chrome 103,")),
+        _ => None,
+    });
+    let report = place.replay_letters("load", Some(&fixed.await)).await;
+    assert_eq!(fates(&report), [2, 0, 1, 1, 0]);
+    let letters = place.letters("load", json!({})).await;
+    let still = letters.iter().find(|row| row["position"] == "18").unwrap();
+    assert_eq!(still["reason"], "conflicting_duplicate");
+    assert!(letters.iter().all(|row| row["position"] != "17"));
+    assert_eq!(place.export("messages").await, before);
+}
+
+/// Killed at any moment and started again, several at once: each corrected record is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_may_be_killed_and_run_at_once() {
+    cases(5, async |mut random| {
+        let place = Place::embedded();
+        let files = simulate(&place, random.next(), 200, 0.0);
+        let text = std::fs::read_to_string(&files.tracking).unwrap();
+        let (header, records) = text.split_once('\n').unwrap();
+        // A field too many in every record.
+        let broken: Vec<String> = records.lines().map(|record| format!("{record},more")).collect();
+        let file = place.write("broken.csv", format!("{header}\n{}\n", broken.join("\n")));
+        let lines = place.load(&file).await.counts.dead_lettered;
+        assert!(lines >= 200);
+        let out = place.file("letters.jsonl");
+        done::<List>(json!({ "from": place.raw, "step": "load", "out": out, "limit": 1000 })).await;
+        let fixed = place.write("fixed.jsonl", std::fs::read_to_string(&out).unwrap().replace(",more\"", "\""));
+        let values = place.letter_values("load", Some(&fixed));
+        for _ in 0..random.below(3) {
+            dropped::<ReplayDeadLetters>(&values, random.millis(0, 30)).await;
+        }
+        let at_once: Vec<_> = (0..2)
+            .map(|_| {
+                let values = values.clone();
+                tokio::spawn(async move { common::run::<ReplayDeadLetters>(&values, &Control::default()).await })
+            })
+            .collect();
+        for ended in at_once {
+            if let Err(error) = ended.await.unwrap() {
+                assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+            }
+        }
+        done::<ReplayDeadLetters>(values).await;
+        let straight = Place::embedded();
+        straight.load(&files.tracking).await;
+        assert_eq!(place.export("messages").await, straight.export("messages").await);
+    })
+    .await;
+}
+
+/// The messages of the dead-letter topic, and letters of clean put through again.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_messages_go_to_topic_and_table_and_come_back() {
+    let place = Place::embedded();
+    place.jobs(&golden("edge_job.csv")).await;
+    let id = "a5957ff6-d75e-11ee-8000-000000000001";
+    let good = format!(r#"{{"event_id":"{id}","ts":"2024-02-29 23:59:59","job_id":10,"custom_track":"click","bid":1.5}}"#);
+    let late = good.replace("23:59:59", "23:59:57");
+    let old = r#"{"ts":"2024-02-29 10:00:00","job_id":"x","custom_track":"click","bid":2}"#;
+    let mut messages = [&late, "no json", old].map(|value| text_message(Some("10"), value)).to_vec();
+    messages.push((None, b"\xff{}".to_vec()));
+    produce(&place.log, 1, &messages).await;
+    assert_eq!(fates(&place.clean().await), [4, 0, 0, 4, 0]);
+
+    let log = open_log(&StoreUrl::parse(&place.log).unwrap()).unwrap();
+    let sent = stored_in(&*log, "users_created.dlq").await;
+    let values: Vec<Value> = sent.iter().map(|sent| serde_json::from_slice(sent.value.as_ref().unwrap()).unwrap()).collect();
+    assert_eq!(sent.iter().map(|sent| sent.key.as_deref()).collect::<Vec<_>>(), [Some(&b"10"[..]), Some(b"10"), Some(b"10"), None]);
+    assert_eq!(values.iter().map(|value| &value["reason"]).collect::<Vec<_>>(), ["time_mismatch", "bad_json", "bad_identifier", "not_utf8"]);
+    for (number, value) in values.iter().enumerate() {
+        assert_eq!((&value["source"], &value["position"]), (&json!("users_created"), &json!(format!("0-{number}"))));
+        assert!(value["failed_at"].is_string() && value["detail"].is_string());
+    }
+    assert_eq!(values[0]["raw"], json!(late));
+    assert_eq!(values[3]["raw_hex"], json!("ff7b7d"));
+
+    let fix = |position: &str, raw: &str| json!({ "source": "users_created", "position": position, "raw": raw });
+    let fixes = [fix("0-0", &good), fix("0-1", &good), fix("0-2", &old.replace("\"x\"", "11"))];
+    let fixed = place.write("fixed.jsonl", fixes.map(|fix| format!("{fix}\n")).concat());
+    let report = place.replay_letters("clean", Some(&fixed)).await;
+    // Two corrections became the same event.
+    assert_eq!(fates(&report), [3, 2, 1, 0, 0]);
+    assert_eq!(fates(&place.replay_letters("clean", Some(&fixed)).await), [0; 5]);
+    let expected = "10,2024-02-29 23:00:00,2024-02-29,23,0,0,0,1.50,1,1.50,,,,33,Cassandra\n\
+                    11,2024-02-29 10:00:00,2024-02-29,10,0,0,0,2.00,1,2.00,,,,,Cassandra\n";
+    assert_eq!(place.hourly().await.split_once('\n').unwrap().1, expected);
+
+    // Read again from the beginning, the letters are there again; put through again, they add nothing.
+    let again = done::<Clean>(place.clean_values(json!({ "restart": true }))).await;
+    assert_eq!(fates(&again), [4, 0, 0, 4, 0]);
+    assert_eq!(fates(&place.replay_letters("clean", Some(&fixed)).await)[1], 0);
+    assert_eq!(place.hourly().await.split_once('\n').unwrap().1, expected);
+    assert_eq!(place.letters("clean", json!({})).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_file_of_corrections_changes_nothing() {
+    let place = Place::embedded();
+    place.load(&golden("edge_tracking.csv")).await;
+    let fixed = place.write("fixed.jsonl", "{\"source\":\"a\",\"position\":\"20\",\"raw\":\"x\"}\n{\"position\": 3}\n");
+    let error = common::refused::<ReplayDeadLetters>(place.letter_values("load", Some(&fixed))).await;
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert!(error.to_string().contains("fixed.jsonl, line 2"), "{error}");
+    let missing = place.file("nowhere.jsonl");
+    let error = common::refused::<ReplayDeadLetters>(place.letter_values("load", Some(&missing))).await;
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+    assert!(place.letters("load", json!({})).await.iter().all(|row| row["replays"] == "0"));
+    done::<Load>(place.load_values(&golden("edge_tracking.csv"), json!({ "restart": true }))).await;
+    assert_eq!(kept(&place).await.len(), 9);
+}
