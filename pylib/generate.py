@@ -1,7 +1,7 @@
-"""Writes the Python functions of all steps: ``headrace describe | python pylib/generate.py``.
+"""Writes the Python functions and Airflow operators of all steps: ``headrace describe | python pylib/generate.py``.
 
-The functions are thin and typed; names, help, types and defaults come from the one definition of each step. The result is
-committed, and a test checks that it is what this program writes.
+They are thin and typed; names, help, types and defaults come from the one definition of each step. The result is committed,
+and a test checks that it is what this program writes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent / "python" / "headrace"
+# What Airflow's operators have themselves; a parameter of that name gets an underscore, like Python's keywords.
+TAKEN_BY_OPERATORS = {"email", "log", "logger", "output", "owner", "params", "pool", "queue", "resources", "retries", "weight_rule"}
 NAMED_TYPES = {"path": "File", "url": "StoreUrl", "duration": "Duration", "date": "Date"}
 
 
@@ -50,14 +52,58 @@ def function(step: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def declaration(parameter: dict[str, Any]) -> str:
-    """Name, type and default."""
+def render_operators(system: str, steps: list[dict[str, Any]]) -> str:
+    """The module of a system's Airflow operators."""
+    body = "\n\n\n".join(operator(step) for step in steps)
+    types = sorted(name for name in NAMED_TYPES.values() if f": {name}" in body or f"[{name}]" in body)
+    lines = [f'"""The steps of {system} as Airflow operators. Written by pylib/generate.py from the steps; do not edit."""', ""]
+    lines += ["from __future__ import annotations", "", "from typing import TYPE_CHECKING, Any"]
+    lines[-1] += ", Literal" if "Literal[" in body else ""
+    lines += ["", "from headrace.airflow.operator import HeadraceOperator", ""]
+    lines += ["if TYPE_CHECKING:", f"    from headrace._run import {', '.join(types)}", ""] if types else []
+    lines += ["__all__ = ["] + [f'    "{class_name(step)}",' for step in steps] + ["]"]
+    return "\n".join(lines) + "\n\n\n" + body + "\n"
+
+
+def operator(step: dict[str, Any]) -> str:
+    """The Airflow operator of a step."""
+    parameters = sorted(step["parameters"], key=lambda parameter: (not parameter["positional"], not parameter["required"]))
+    names = [field_name(parameter["name"]) for parameter in parameters]
+    text = [f'"""{sentence(step["about"])}', "", "Args:"]
+    for name, parameter in zip(names, parameters, strict=True):
+        text += argument(name, parameter["help"] + (", or conn:ID/PATH" if parameter["type"] == "url" else ""))
+    lines = [f"class {class_name(step)}(HeadraceOperator):", textwrap.indent("\n".join([*text, '"""']), "    "), ""]
+    lines += [f'    headrace_step = ("{step["system"]}", "{step["name"]}")', "    headrace_parameters = {"]
+    lines += [f'        "{parameter["name"]}": "{parameter["type"]}",' for parameter in parameters] + ["    }"]
+    lines += ["    template_fields = ("] + [f'        "{name}",' for name in names] + ["    )"]
+    lines += [f'    custom_operator_name = "headrace {step["system"]} {step["name"]}"', "", "    def __init__("]
+    lines += ["        self,", "        *,"]
+    lines += [f"        {declaration(p, name)}," for name, p in zip(names, parameters, strict=True)]
+    lines += ["        **kwargs: Any,", "    ) -> None:", "        super().__init__(**kwargs)"]
+    return "\n".join(lines + [f"        self.{name} = {name}" for name in names])
+
+
+def class_name(step: dict[str, Any]) -> str:
+    """The name of a step's operator."""
+    return "".join(word.title() for word in python_name(f"{step['system']} {step['name']}").split("_")) + "Operator"
+
+
+def field_name(name: str) -> str:
+    """A parameter's name as an operator allows it; ``log`` becomes ``log_``."""
+    name = python_name(name)
+    return f"{name}_" if name in TAKEN_BY_OPERATORS else name
+
+
+def declaration(parameter: dict[str, Any], name: str | None = None) -> str:
+    """Name, type and default; ``name`` is that of an operator, where numbers and flags may be templates."""
     kind = NAMED_TYPES.get(parameter["type"], parameter["type"])
+    if name and kind in ("bool", "int", "float"):
+        kind += " | str"
     if parameter["choices"]:
         kind = "Literal[" + ", ".join(f'"{choice}"' for choice in parameter["choices"]) + "]"
     if parameter["many"]:
         kind = f"list[{kind}]"
-    text = f"{python_name(parameter['name'])}: {kind}"
+    text = f"{name or python_name(parameter['name'])}: {kind}"
     if parameter["required"]:
         return text
     value = default(parameter)
@@ -112,7 +158,8 @@ def modules(description: str) -> dict[str, str]:
     systems: dict[str, list[dict[str, Any]]] = {}
     for step in json.loads(description):
         systems.setdefault(step["system"], []).append(step)
-    return {f"{system}.py": render(system, steps) for system, steps in systems.items()}
+    files = {f"{system}.py": render(system, steps) for system, steps in systems.items()}
+    return files | {f"airflow/operators/{system}.py": render_operators(system, steps) for system, steps in systems.items()}
 
 
 if __name__ == "__main__":

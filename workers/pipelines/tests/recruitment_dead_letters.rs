@@ -92,7 +92,10 @@ async fn corrected_records_enter_once_and_others_stay() {
     let letters = place.letters("load", json!({ "all": true })).await;
     let of = |position: &str| letters.iter().find(|row| row["position"] == position).unwrap();
     assert_eq!((&of("20")["replays"], of("20")["settled at"] != ""), (&json!("2"), true));
-    assert_eq!((&of("21")["replays"], &of("21")["reason"], &of("21")["settled at"]), (&json!("2"), &json!("negative_bid"), &json!("")));
+    assert_eq!(
+        (&of("21")["replays"], &of("21")["reason"], &of("21")["settled at"]),
+        (&json!("2"), &json!("negative_bid"), &json!(""))
+    );
     assert_eq!((&of("16")["replays"], &of("16")["reason"]), (&json!("1"), &json!("conflicting_duplicate")));
     assert_eq!(place.letters("load", json!({})).await.len(), 8);
 
@@ -175,7 +178,8 @@ async fn refused_messages_go_to_topic_and_table_and_come_back() {
     let place = Place::embedded();
     place.jobs(&golden("edge_job.csv")).await;
     let id = "a5957ff6-d75e-11ee-8000-000000000001";
-    let good = format!(r#"{{"event_id":"{id}","ts":"2024-02-29 23:59:59","job_id":10,"custom_track":"click","bid":1.5}}"#);
+    let good =
+        format!(r#"{{"event_id":"{id}","ts":"2024-02-29 23:59:59","job_id":10,"custom_track":"click","bid":1.5}}"#);
     let late = good.replace("23:59:59", "23:59:57");
     let old = r#"{"ts":"2024-02-29 10:00:00","job_id":"x","custom_track":"click","bid":2}"#;
     let mut messages = [&late, "no json", old].map(|value| text_message(Some("10"), value)).to_vec();
@@ -185,9 +189,16 @@ async fn refused_messages_go_to_topic_and_table_and_come_back() {
 
     let log = open_log(&StoreUrl::parse(&place.log).unwrap()).unwrap();
     let sent = stored_in(&*log, "users_created.dlq").await;
-    let values: Vec<Value> = sent.iter().map(|sent| serde_json::from_slice(sent.value.as_ref().unwrap()).unwrap()).collect();
-    assert_eq!(sent.iter().map(|sent| sent.key.as_deref()).collect::<Vec<_>>(), [Some(&b"10"[..]), Some(b"10"), Some(b"10"), None]);
-    assert_eq!(values.iter().map(|value| &value["reason"]).collect::<Vec<_>>(), ["time_mismatch", "bad_json", "bad_identifier", "not_utf8"]);
+    let values: Vec<Value> =
+        sent.iter().map(|sent| serde_json::from_slice(sent.value.as_ref().unwrap()).unwrap()).collect();
+    assert_eq!(
+        sent.iter().map(|sent| sent.key.as_deref()).collect::<Vec<_>>(),
+        [Some(&b"10"[..]), Some(b"10"), Some(b"10"), None]
+    );
+    assert_eq!(
+        values.iter().map(|value| &value["reason"]).collect::<Vec<_>>(),
+        ["time_mismatch", "bad_json", "bad_identifier", "not_utf8"]
+    );
     for (number, value) in values.iter().enumerate() {
         assert_eq!((&value["source"], &value["position"]), (&json!("users_created"), &json!(format!("0-{number}"))));
         assert!(value["failed_at"].is_string() && value["detail"].is_string());

@@ -98,7 +98,8 @@ async fn tables_and_topics_that_are_missing() {
     assert_refused::<Export>(letters, Wrong, &["`tracking_dead_letter` does not exist", first]).await;
     assert_refused::<Verify>(json!({ "raw": from, "log": from, "result": from }), Wrong, &[first]).await;
     assert_refused::<List>(json!({ "from": from }), Wrong, &["`tracking_dead_letter` does not exist", first]).await;
-    assert_refused::<List>(json!({ "from": from, "step": "clean" }), Wrong, &["`result_dead_letter` does not exist"]).await;
+    assert_refused::<List>(json!({ "from": from, "step": "clean" }), Wrong, &["`result_dead_letter` does not exist"])
+        .await;
     place.load(&golden("edge_tracking.csv")).await;
     place.replay().await;
     // A dimension in another store must be there; beside the result it is made.
@@ -165,7 +166,11 @@ async fn a_store_that_is_no_store_or_a_newer_one() {
 
     let other = Place::embedded();
     std::fs::create_dir_all(other.file("store")).unwrap();
-    std::fs::write(other.file("store").join("headrace.sqlite"), "this is a text of some length, and no database at all".repeat(200)).unwrap();
+    std::fs::write(
+        other.file("store").join("headrace.sqlite"),
+        "this is a text of some length, and no database at all".repeat(200),
+    )
+    .unwrap();
     let values = other.load_values(&golden("edge_tracking.csv"), json!({}));
     assert_refused::<Load>(values, ErrorKind::Configuration, &["no SQLite database"]).await;
 }

@@ -7,7 +7,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::faulty_steps::{clean, load, replay};
+use common::faulty::Faults;
+use common::faulty_steps::{assert_letters_come_back_once, clean, load, replay};
 use common::random::cases;
 use common::{Files, Place, assert_classes, messages, simulate};
 use headrace_core::run::Finished;
@@ -75,6 +76,15 @@ async fn failures_do_not_lose_a_changed_company() {
         place.jobs(&files.jobs).await;
         clean(&place, Duration::from_secs(60), &mut random).await;
         assert_eq!(place.hourly().await, files.expected.hourly_csv());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_do_not_lose_a_corrected_record() {
+    cases(10, async |mut random| {
+        let faults = Faults::new(&mut random, 8);
+        assert_letters_come_back_once(&Place::embedded(), "", &mut random, faults).await;
     })
     .await;
 }

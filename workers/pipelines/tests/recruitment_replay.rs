@@ -103,7 +103,8 @@ async fn date_ranges_in_any_order_add_up_to_the_whole() {
         let place = Place::embedded();
         let files = simulate(&place, random.next(), 400, 0.0);
         place.load(&files.tracking).await;
-        let mut borders = vec!["2022-07-01", "2022-07-01 07", "2022-07-01T18", "2022-07-02", "2022-07-02 13", "2022-07-03"];
+        let mut borders =
+            vec!["2022-07-01", "2022-07-01 07", "2022-07-01T18", "2022-07-02", "2022-07-02 13", "2022-07-03"];
         if random.one_in(2) {
             borders.remove(2);
         }

@@ -6,11 +6,14 @@ mod common;
 
 use std::time::Duration;
 
+use common::faulty::Faults;
 use common::messages::{Message, keyed, produce, sorted_lines, stored_in};
+use common::process::killed;
 use common::random::Random;
 use common::servers::places;
 use common::{
-    Files, Place, assert_classes, done, dropped, fates, faulty_steps, golden, golden_text, is_complete, simulate, stopped,
+    Files, Place, assert_classes, done, dropped, fates, faulty_steps, golden, golden_text, is_complete, simulate,
+    stopped,
 };
 use headrace_core::report::Outcome;
 use headrace_core::{Control, ErrorKind, StoreUrl, clock};
@@ -72,17 +75,18 @@ async fn the_edge_set_gives_its_expected_files() {
 
         let databases = place.servers.as_ref().unwrap();
         let filled: Vec<(i64, String, Option<String>, i64, String, i64)> = databases
-            .rows("SELECT job_id, CAST(ts AS CHAR), CAST(bid_set AS CHAR), clicks, CAST(spend_hour AS CHAR), conversion FROM result_filled WHERE group_id = 34")
+            .rows("SELECT job_id, DATE_FORMAT(ts, '%Y-%m-%d %H:%i:%s'), CAST(bid_set AS CHAR), clicks, CAST(spend_hour AS CHAR), conversion FROM result_filled WHERE group_id = 34")
             .await;
         assert_eq!(filled, [(10, "2024-02-29 22:00:00".to_owned(), Some("1.25".to_owned()), 1, "1.250000".to_owned(), 0)]);
 
-        // Empty fields were left unset: no column of theirs was ever written, so there is no tombstone either.
+        // Empty fields are nulls (that they leave no tombstones is a test of the connector).
         let session = databases.cassandra().await;
         let cql = format!("SELECT bid, WRITETIME(dl), WRITETIME(utm_term), WRITETIME(bn) FROM {}.tracking", databases.name);
         let rows = session.query_unpaged(cql, ()).await.unwrap().into_rows_result().unwrap();
         let rows: Vec<(Option<f64>, Option<i64>, Option<i64>, Option<i64>)> = rows.rows().unwrap().map(|row| row.unwrap()).collect();
         assert_eq!(rows.len(), 18);
-        assert!(rows.iter().all(|(_, dl, term, bn)| dl.is_none() && term.is_none() && bn.is_some()));
+        assert!(rows.iter().all(|(_, _, term, bn)| term.is_none() && bn.is_some()));
+        assert_eq!(rows.iter().filter(|(_, dl, ..)| dl.is_some()).count(), 1);
         assert_eq!(rows.iter().filter(|(bid, ..)| bid.is_none()).count(), 4);
     })
     .await;
@@ -182,6 +186,52 @@ async fn failures_and_lost_answers_change_nothing() {
     .await;
 }
 
+#[test]
+fn worker() {
+    common::process::work();
+}
+
+/// A worker killed by the kernel while it counts: another one takes over and ends with the right result.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_is_taken_over() {
+    everywhere("kill", async |place| {
+        let mut random = random();
+        let files = simulate(place, random.next(), 3_000, 0.0);
+        let log = format!("{}?session_timeout=6s", place.log);
+        for (step, values) in [
+            ("load", place.load_values(&files.tracking, json!({ "batch_rows": 50 }))),
+            ("replay", place.replay_values(json!({ "batch_rows": 50 }))),
+            ("clean", place.clean_values(json!({ "batch_rows": 50, "from": log }))),
+        ] {
+            killed(step, &values, random.millis(100, 2_500)).await;
+            match step {
+                "load" => drop(place.load(&files.tracking).await),
+                "replay" => drop(place.replay().await),
+                _ => {
+                    place.jobs(&files.jobs).await;
+                    done::<Clean>(place.clean_values(json!({ "from": log }))).await;
+                }
+            }
+        }
+        assert_loaded(place, &files).await;
+        assert_truth(place, &files).await;
+        assert!(is_complete(&place.verify().await));
+    })
+    .await;
+}
+
+/// Corrections of refused records, with failures and lost answers in between: settled means stored and known.
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_do_not_lose_a_corrected_record() {
+    let Some(place) = places("fix").into_iter().next() else { return };
+    let mut random = random();
+    for name in ["1", "2", "3", "4", "5", "6"] {
+        let faults = Faults::of_commits(&mut random);
+        faulty_steps::assert_letters_come_back_once(&place, name, &mut random, faults).await;
+    }
+    place.servers.as_ref().unwrap().drop().await;
+}
+
 /// The same records under two names, loaded at once while they are replayed: every row once.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_loads_and_a_replay_at_once() {
@@ -222,7 +272,10 @@ async fn changed_jobs_are_in_the_next_run() {
         place.clean().await;
         let expected = golden_text("edge_expected_hourly.csv")
             .replace(",33,Cassandra", ",,Cassandra")
-            .replace("11,2024-02-29 23:00:00,2024-02-29,23,1,5,0,0.67,3,2.00,,,,,", "11,2024-02-29 23:00:00,2024-02-29,23,1,5,0,0.67,3,2.00,,,,7,")
+            .replace(
+                "11,2024-02-29 23:00:00,2024-02-29,23,1,5,0,0.67,3,2.00,,,,,",
+                "11,2024-02-29 23:00:00,2024-02-29,23,1,5,0,0.67,3,2.00,,,,7,",
+            )
             .replace("1.00,1,1.00,,,,,", "1.00,1,1.00,,,,8,");
         assert_eq!(place.hourly().await, expected);
     })
@@ -239,7 +292,8 @@ async fn dead_letters_are_kept_and_come_back_once() {
         assert_eq!(fates(&place.replay_letters("load", Some(&fixed)).await), [2, 1, 0, 1, 0]);
         assert_eq!(fates(&place.replay_letters("load", Some(&fixed)).await), [1, 0, 0, 1, 0]);
         let letters = place.letters("load", json!({ "reason": "bad_number", "all": true })).await;
-        let replays: Vec<_> = letters.iter().map(|row| (row["replays"].as_str().unwrap(), row["settled at"] != "")).collect();
+        let replays: Vec<_> =
+            letters.iter().map(|row| (row["replays"].as_str().unwrap(), row["settled at"] != "")).collect();
         assert_eq!(replays, [("1", true), ("2", false)]);
         assert_eq!((fates(&place.replay().await)[1], fates(&place.clean().await)[1]), (1, 1));
         assert!(is_complete(&place.verify().await));
@@ -261,7 +315,9 @@ async fn dead_letters_are_kept_and_come_back_once() {
         let fixed = place.write("message.jsonl", format!("{fix}\n"));
         assert_eq!(fates(&place.replay_letters("clean", Some(&fixed)).await), [1, 1, 0, 0, 0]);
         assert_eq!(fates(&place.replay_letters("clean", Some(&fixed)).await), [0; 5]);
-        assert!(place.hourly().await.contains("11,2024-02-29 10:00:00,2024-02-29,10,0,0,0,2.00,1,2.00,,,,,Cassandra\n"));
+        assert!(
+            place.hourly().await.contains("11,2024-02-29 10:00:00,2024-02-29,10,0,0,0,2.00,1,2.00,,,,,Cassandra\n")
+        );
     })
     .await;
 }
@@ -321,7 +377,11 @@ async fn wrong_servers_logins_and_names() {
         ("jobs", load_jobs(&with(&place.jobs, "127.0.0.1", "no-such-host.invalid")), &["no-such-host.invalid"]),
         ("jobs", load_jobs(&wrong_login), &["lab", "password"]),
         ("replay", json!({ "from": place.raw, "to": log_down }), &["127.0.0.1:1"]),
-        ("replay", json!({ "from": format!("{}/nowhere", place.raw), "to": place.log }), &["`nowhere` does not exist", "load"]),
+        (
+            "replay",
+            json!({ "from": format!("{}/nowhere", place.raw), "to": place.log }),
+            &["`nowhere` does not exist", "load"],
+        ),
         ("clean", json!({ "from": place.log, "to": place.result }), &["does not exist", "replay"]),
         ("clean", json!({ "from": log_down, "to": place.result }), &["127.0.0.1:1"]),
     ];

@@ -48,7 +48,9 @@ async fn a_right_result_is_right() {
     let report = edge_place().await.verify().await;
     assert_eq!(report.outcome, Outcome::Complete);
     assert_found(&report, &[], &["Right"]);
-    for (name, count) in [("raw rows", 18), ("topic messages", 18), ("topic events", 18), ("result rows", 5), ("topic doubled", 0)] {
+    for (name, count) in
+        [("raw rows", 18), ("topic messages", 18), ("topic events", 18), ("result rows", 5), ("topic doubled", 0)]
+    {
         assert_eq!(report.facts[name], count, "{name}");
     }
     assert_eq!(report.counts.classes["counted:click"], 11);
@@ -60,9 +62,21 @@ async fn wrong_rows_are_found_and_named() {
     for (sql, found, example) in [
         (format!("DELETE FROM result {row}"), "result rows missing", "job 999999, 2024-02-29"),
         (format!("UPDATE result SET clicks = clicks * 2 {row}"), "result rows different", "found clicks=2"),
-        (format!("UPDATE result SET clicks = NULL, conversion = 1 {row}"), "result rows different", "found spend_hour=1.00 conversion=1"),
-        (format!("UPDATE result SET spend_hour = spend_hour + 10000 {row}"), "result rows different", "spend_hour=1.01"),
-        (format!("UPDATE result SET qualified_application = 1 {row}"), "result rows different", "qualified_application=1"),
+        (
+            format!("UPDATE result SET clicks = NULL, conversion = 1 {row}"),
+            "result rows different",
+            "found spend_hour=1.00 conversion=1",
+        ),
+        (
+            format!("UPDATE result SET spend_hour = spend_hour + 10000 {row}"),
+            "result rows different",
+            "spend_hour=1.01",
+        ),
+        (
+            format!("UPDATE result SET qualified_application = 1 {row}"),
+            "result rows different",
+            "qualified_application=1",
+        ),
         (
             "INSERT INTO result (job_id, ts, dates, hours, publisher_id, campaign_id, group_id, conversion, sources)
              VALUES (5, 0, 0, 0, 1, 2, 3, 4, 'Cassandra')"
@@ -82,7 +96,8 @@ async fn wrong_rows_are_found_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_and_messages_that_are_left_are_found() {
     let place = edge_place().await;
-    let (header, _) = golden_text("edge_tracking.csv").split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (header, _) =
+        golden_text("edge_tracking.csv").split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let one = golden_text("edge_tracking.csv").lines().nth(1).unwrap().replace("-000000000001,", "-0000000000aa,");
     place.load(&place.write("one.csv", format!("{header}\n{one}\n"))).await;
     // A raw row that was not replayed.
@@ -111,7 +126,10 @@ async fn messages_that_are_lost_changed_strange_or_doubled_are_found() {
         assert!(text.contains(from), "{text}");
         (key, text.replace(from, to).into_bytes())
     };
-    let id = serde_json::from_slice::<serde_json::Value>(&messages[click].1).unwrap()["event_id"].as_str().unwrap().to_owned();
+    let id = serde_json::from_slice::<serde_json::Value>(&messages[click].1).unwrap()["event_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let other_id = format!("{}ff", &id[..34]);
     for (name, found, outcome, example) in [
         ("lost", vec![("topic missing", 1)], Outcome::Different, format!("missing event {id}")),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headrace_core::clock;
 use headrace_core::log::{Consume, Log};
 use headrace_core::position::Reached;
 use headrace_core::source::{Event, Source};
@@ -150,7 +151,11 @@ fn signal(pid: &str, name: &str) {
 /// `HEADRACE_TEST_KAFKA_PID`, as everything else that uses the broker waits too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_stands_still_costs_no_message() {
-    let (Some(url), Some(pid)) = (server("HEADRACE_TEST_KAFKA"), server("HEADRACE_TEST_KAFKA_PID")) else { return };
+    let Some(pid) = clock::environment("HEADRACE_TEST_KAFKA_PID") else {
+        println!("SKIP here: it stops the broker for a while, so it runs alone, with HEADRACE_TEST_KAFKA_PID set");
+        return;
+    };
+    let Some(url) = server("HEADRACE_TEST_KAFKA") else { return };
     let (log, topic) = (Arc::new(connect(&url)), format!("{}-still", unique()));
     log.create_topic(&topic, 2).await.unwrap();
     let mut source = log.consume(&topic, &Consume { batch_rows: 1_000, ..options(&topic, true) }).await.unwrap();

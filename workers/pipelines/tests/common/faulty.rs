@@ -27,15 +27,22 @@ pub struct Faults {
     random: Arc<Mutex<Random>>,
     /// One call in so many fails.
     one_in: u64,
+    /// Only calls of this name fail.
+    only: Option<&'static str>,
 }
 
 impl Faults {
     pub fn new(random: &mut Random, one_in: u64) -> Self {
-        Self { random: Arc::new(Mutex::new(Random::new(random.next()))), one_in }
+        Self { random: Arc::new(Mutex::new(Random::new(random.next()))), one_in, only: None }
+    }
+
+    /// Lets every second commit fail before it is made, and nothing else.
+    pub fn of_commits(random: &mut Random) -> Self {
+        Self { only: Some("commit"), ..Self::new(random, 2) }
     }
 
     fn strike(&self, doing: &str) -> Result<()> {
-        if self.random.lock().unwrap().one_in(self.one_in) {
+        if self.only.is_none_or(|only| only == doing) && self.random.lock().unwrap().one_in(self.one_in) {
             return Err(Error::external(format!("cannot {doing}"), "a failure made for a test"));
         }
         Ok(())

@@ -12,6 +12,7 @@ use headrace_core::store::Store;
 use headrace_core::{Control, StoreUrl};
 use headrace_pipelines::recruitment::clean_sink::CleanSink;
 use headrace_pipelines::recruitment::companies::Companies;
+use headrace_pipelines::recruitment::dead_letter_replay::{Choice, Fixes, replay_load};
 use headrace_pipelines::recruitment::hours_source::{HoursOptions, HoursSource};
 use headrace_pipelines::recruitment::load_sink::LoadSink;
 use headrace_pipelines::recruitment::publish_sink::PublishSink;
@@ -101,4 +102,41 @@ pub async fn clean(place: &Place, refresh: Duration, random: &mut Random) -> Fin
         backoff: EAGER,
     };
     run(pipeline, &Control::default()).await.unwrap()
+}
+
+/// Replays the letters of the load step with corrections, again and again until a replay ends well.
+pub async fn replay_letters(place: &Place, fixes: &Fixes, faults: Faults) {
+    let schema = RawSchema::of(&url(&place.raw)).unwrap();
+    let inner = open_raw(&url(&place.raw)).await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(FaultyStore { inner, faults });
+    let choice = Choice { limit: usize::MAX, ..Choice::default() };
+    for _ in 0..1_000 {
+        match replay_load(&store, &schema, &choice, Some(fixes), &Control::default()).await {
+            Ok(_) => return,
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+    }
+    panic!("the replay never ends well");
+}
+
+/// Loads a file whose records all have a field too many, corrects them with failures in between, and checks that each record
+/// is stored and known exactly as if it had been sound from the start.
+pub async fn assert_letters_come_back_once(place: &Place, name: &str, random: &mut Random, faults: Faults) {
+    let files = super::simulate(place, random.next(), 40, 0.0);
+    let text = std::fs::read_to_string(&files.tracking).unwrap();
+    let (header, records) = text.split_once('\n').unwrap();
+    let sound: Vec<&str> = records.lines().filter(|record| record.matches('"').count() % 2 == 0).collect();
+    let broken: Vec<String> = sound.iter().map(|record| format!("{record},more")).collect();
+    let file = place.write(&format!("broken{name}.csv"), format!("{header}\n{}\n", broken.join("\n")));
+    assert_eq!(place.load(&file).await.counts.dead_lettered, sound.len() as u64);
+    let source = file.canonicalize().unwrap().to_str().unwrap().to_owned();
+    let fix = |(at, record): (usize, &&str)| ((source.clone(), (at + 1).to_string()), (*record).to_owned());
+    let fixes: Fixes = sound.iter().enumerate().map(fix).collect();
+    replay_letters(place, &fixes, faults).await;
+    assert_eq!(place.letters("load", serde_json::json!({})).await.len(), 0, "all are settled");
+    // What is settled is known: the same records are copies now, and all of them are there to be replayed.
+    let file = place.write(&format!("sound{name}.csv"), format!("{header}\n{}\n", sound.join("\n")));
+    let loaded = place.load(&file).await.counts;
+    assert_eq!((loaded.written, loaded.duplicate), (0, sound.len() as u64));
+    assert_eq!(place.replay().await.counts.written, sound.len() as u64);
 }

@@ -7,6 +7,7 @@
 pub mod faulty;
 pub mod faulty_steps;
 pub mod messages;
+pub mod process;
 pub mod random;
 pub mod servers;
 

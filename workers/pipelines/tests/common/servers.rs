@@ -49,7 +49,8 @@ pub fn places(test: &str) -> Vec<Place> {
         let name = format!("headrace_{test}_{:x}_{number}", clock::now_us() & 0xff_ffff_ffff);
         let mysql = StoreUrl::parse(warehouse).unwrap();
         // The URL's database is replaced: up to it everything is kept, the login too.
-        let base = warehouse.rsplit_once('/').filter(|_| !mysql.path.is_empty()).map_or(warehouse.as_str(), |split| split.0);
+        let base =
+            warehouse.rsplit_once('/').filter(|_| !mysql.path.is_empty()).map_or(warehouse.as_str(), |split| split.0);
         let database = format!("{base}/{name}");
         Place {
             raw: format!("{cassandra}/{name}"),

@@ -1,0 +1,188 @@
+"""The DAGs in a real Airflow of four daemons, over REST: to their end, marked as failed, cleared, and searched for passwords."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace import recruitment
+
+HERE = Path(__file__).parent
+ROWS = 5_000
+CANARY = "c4n4ry-1234567890"
+
+
+class Airflow:
+    """The REST API of a running Airflow."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home, self.url, self.token = home, f"http://127.0.0.1:{port}", ""
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def text(self, method: str, path: str, body: object = None) -> str:
+        """What a request is answered with."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, method=method, data=data, headers=headers)
+        with self.opener.open(request, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """The same, as values."""
+        return json.loads(self.text(method, path, body) or "null")
+
+    def log_in(self) -> None:
+        """Takes a token for the only user."""
+        password = json.loads((self.home / "passwords.json").read_text())["admin"]
+        self.token = self.call("POST", "/auth/token", {"username": "admin", "password": password})["access_token"]
+
+    def trigger(self, dag: str, conf: dict[str, object]) -> str:
+        """Starts a run; gives its path in the API."""
+        until(lambda: any(found["dag_id"] == dag for found in self.call("GET", "/api/v2/dags")["dags"]), dag)
+        self.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+        run = self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        return f"/api/v2/dags/{dag}/dagRuns/{run}"
+
+    def state(self, path: str) -> str:
+        """The state of a run or a task."""
+        return str(self.call("GET", path)["state"])
+
+    def log(self, task: str, attempt: int) -> str:
+        """The log of a try."""
+        return self.text("GET", f"{task}/logs/{attempt}?full_content=true")
+
+    def xcom(self, task: str) -> Any:
+        """What a task returned."""
+        return self.call("GET", f"{task}/xcomEntries/return_value?deserialize=true")["value"]
+
+
+def until(condition: Any, what: str, seconds: float = 180) -> None:
+    """Waits for something."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come in {seconds} s"
+        time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded store whose topic holds all rows, none of them cleaned."""
+    directory = tmp_path_factory.mktemp("live")
+    fill(directory, 1)
+    return directory / "store"
+
+
+def fill(directory: Path, seed: int) -> None:
+    """Sends rows through the raw store into the topic."""
+    recruitment.simulate(directory, rows=ROWS, seed=seed)
+    recruitment.load(directory / "tracking.csv", to=directory / "store")
+    recruitment.jobs(directory / "job.csv", to=directory / "store")
+    assert recruitment.replay(from_=directory / "store", to=directory / "store").written == ROWS
+
+
+@pytest.fixture(scope="module")
+def airflow(store: Path) -> Iterator[Airflow]:
+    """Airflow with the DAGs of the repository and of the tests."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = Path(os.environ["AIRFLOW_HOME"]) / "live"
+    dags = home / "dags"
+    shutil.copytree(os.environ["AIRFLOW__CORE__DAGS_FOLDER"], dags, dirs_exist_ok=True)
+    shutil.copytree(HERE / "airflow_dags", dags, dirs_exist_ok=True)
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_PORT": str(port),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW_CONN_EMBEDDED_STORE": json.dumps({"conn_type": "headrace", "host": f"embedded:{store}"}),
+        "AIRFLOW_CONN_CLOSED": json.dumps({"conn_type": "mysql", "host": "127.0.0.1", "port": 1, "login": "app", "password": CANARY}),
+    }
+    try:
+        subprocess.run([HERE / "airflow_up.sh", "start"], env=environment, check=True, timeout=400)
+        found = Airflow(home, port)
+        found.log_in()
+        yield found
+    finally:
+        subprocess.run([HERE / "airflow_up.sh", "stop"], env=environment, check=True, timeout=120)
+
+
+def test_the_defaults_of_the_form_run_to_success(airflow: Airflow, tmp_path: Path) -> None:
+    conf: dict[str, object] = dict.fromkeys(("raw", "log", "dimension", "result"), f"embedded:{tmp_path / 'store'}")
+    run = airflow.trigger("recruitment", conf | {"rows": ROWS, "directory": str(tmp_path / "files")})
+    until(lambda: airflow.state(run) in ("success", "failed"), run, 400)
+    tasks = airflow.call("GET", f"{run}/taskInstances")["task_instances"]
+    assert {task["task_id"]: task["state"] for task in tasks} == dict.fromkeys(
+        ("simulate", "load", "jobs", "replay", "clean", "verify"), "success"
+    )
+    assert {task["operator_name"] for task in tasks} >= {"headrace recruitment load", "headrace recruitment verify"}
+    cleaned = airflow.xcom(f"{run}/taskInstances/clean")
+    assert (cleaned["outcome"], cleaned["read"]) == ("complete", ROWS)
+    links = airflow.call("GET", f"{run}/taskInstances/clean/links")["extra_links"]
+    assert links["Report"].endswith("/tasks/clean/xcom")
+    progress = airflow.call("GET", f"{run}/taskInstances/clean/state-store/progress")["value"]
+    assert progress["rows"] == ROWS
+
+
+def test_a_task_marked_as_failed_stops_and_a_cleared_one_goes_on(airflow: Airflow, store: Path, tmp_path: Path) -> None:
+    run = airflow.trigger("headrace_follow", {"store": f"embedded:{store}", "out": str(tmp_path)})
+    task = f"{run}/taskInstances/clean"
+    until(lambda: airflow.state(task) == "running", "the task")
+
+    def progress() -> Any:
+        entries = airflow.call("GET", f"{task}/state-store")["task_state_store"]
+        return {entry["key"]: entry["value"] for entry in entries}.get("progress", {})
+
+    until(lambda: progress().get("rows") == ROWS, "progress in the state store", 60)
+    assert progress()["rejected"] == 0 and progress()["text"]
+
+    airflow.call("PATCH", task, {"new_state": "failed"})
+    until(lambda: "position is committed" in airflow.log(task, 1), "the end of the step", 60)
+    assert airflow.state(task) == "failed"
+    until(lambda: "asked to stop" in airflow.log(task, 1), "the line about the stop", 10)
+    (seconds,) = re.findall(r"ended ([0-9.]+) s after it was asked to stop", airflow.log(task, 1))
+    assert float(seconds) < 4
+    # Nobody holds the store any more, and nothing is left to do.
+    assert recruitment.clean(from_=store, to=store).read == 0
+
+    fill(store.parent, 2)
+    airflow.call("POST", "/api/v2/dags/headrace_follow/clearTaskInstances", {
+        "dry_run": False, "dag_run_id": run.rpartition("/")[2], "task_ids": ["clean"], "include_downstream": True, "only_failed": False,
+        "reset_dag_runs": True,
+    })  # fmt: skip
+    until(lambda: airflow.state(run) in ("success", "failed"), run, 300)
+    assert airflow.state(run) == "success"
+    assert airflow.xcom(task)["read"] == ROWS
+    assert airflow.xcom(f"{run}/taskInstances/verify")["outcome"] == "complete"
+    assert airflow.xcom(f"{run}/taskInstances/letters")["step"] == "recruitment dead-letters list"
+    mapped = airflow.call("GET", f"{run}/taskInstances/export/listMapped")["task_instances"]
+    assert {one["rendered_map_index"] for one in mapped} == {"hourly", "unattributed"}
+    assert (tmp_path / "hourly.csv").stat().st_size > 0
+
+
+def test_a_password_is_nowhere(airflow: Airflow, tmp_path: Path) -> None:
+    conf: dict[str, object] = dict.fromkeys(("raw", "log", "result"), f"embedded:{tmp_path / 'store'}")
+    conf |= {"rows": 100, "directory": str(tmp_path / "files"), "dimension": "conn:closed/d/job"}
+    run = airflow.trigger("recruitment", conf)
+    task = f"{run}/taskInstances/jobs"
+    # An external error is tried again.
+    until(lambda: airflow.state(task) == "up_for_retry", "the second try")
+    log = airflow.log(task, 1)
+    assert "cannot connect to MySQL" in log
+    airflow.call("PATCH", run, {"state": "failed"})
+    shown = [log, airflow.text("GET", task), airflow.text("GET", f"{run}/taskInstances"), airflow.text("GET", run)]
+    shown += [path.read_text(errors="replace") for path in airflow.home.rglob("*.log")]
+    assert len(shown) > 5
+    assert not [text for text in shown if CANARY in text]
+    assert CANARY.encode() not in (airflow.home / "airflow.db").read_bytes()
