@@ -7,10 +7,11 @@ group. Each task is one step of Headrace, as an operator:
 → `clean` (topic → hourly table) → `verify` (recounts everything and says what is missing, doubled or different).
 
 Every task is safe to repeat: rows and positions are committed together, so a retry goes on where the failed try was, and a second run
-with the same files changes nothing. With its defaults the DAG needs no server and no file. Mark a task as failed, or clear it, at any time:
-it stops with its position committed.
+with the same files changes nothing. With its defaults the DAG needs no server and no file. Mark a task as failed, or clear it, at any
+time: it stops with its position committed.
 
-**Backfill**: set *From* and *Until* to replay only these days. Rows that were sent before are not sent again.
+**Backfill**: set *From* and *Until* to replay only these days. Rows that were sent before are not sent again. `verify` is skipped
+then, because it would miss the other days; the next run without days does it.
 
 **Stores** are URLs: `embedded:DIRECTORY`, `cassandra://…/KEYSPACE/TABLE`, `kafka://…/TOPIC`, `mysql://…/DATABASE/TABLE`. Keep passwords
 in Airflow connections and write `conn:ID` or `conn:ID/PATH`, for example `conn:warehouse/spark_stream/result`; the path stands for the
@@ -22,7 +23,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, TriggerRule, dag
+from airflow.sdk import Asset, Param, TriggerRule, dag
 from airflow.sdk.exceptions import AirflowSkipException
 
 from headrace.airflow.operators.recruitment import (
@@ -35,6 +36,8 @@ from headrace.airflow.operators.recruitment import (
 )
 
 EMBEDDED = "embedded:/tmp/headrace/store"
+RESULT = Asset("recruitment_result")
+"""Has an event after each commit of a run of `clean`; `recruitment_report` waits for it."""
 
 
 def store_param(what: str, title: str) -> Param:
@@ -67,6 +70,12 @@ def skip_with_files(context: dict[str, Any]) -> None:
         raise AirflowSkipException("both files are given")
 
 
+def skip_with_days(context: dict[str, Any]) -> None:
+    """Skips the comparison when only some days were replayed."""
+    if context["params"]["since"] or context["params"]["until"]:
+        raise AirflowSkipException("only some days were replayed, verify would miss the others")
+
+
 @dag(
     schedule=None,
     catchup=False,
@@ -97,8 +106,8 @@ def recruitment() -> None:
     replay = RecruitmentReplayOperator(
         task_id="replay", from_=raw, to=log, since="{{ params.since or '' }}", until="{{ params.until or '' }}"
     )
-    clean = RecruitmentCleanOperator(task_id="clean", from_=log, jobs=dimension, to=result)
-    verify = RecruitmentVerifyOperator(task_id="verify", raw=raw, log_=log, result=result)
+    clean = RecruitmentCleanOperator(task_id="clean", from_=log, jobs=dimension, to=result, outlets=[RESULT])
+    verify = RecruitmentVerifyOperator(task_id="verify", raw=raw, log_=log, result=result, pre_execute=skip_with_days)
 
     simulate >> load >> replay >> clean >> verify
     simulate >> jobs >> clean

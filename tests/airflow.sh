@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the DAGs in a real Airflow, with the wheel that `./run test` has built: on the embedded store and, where the
-# HEADRACE_TEST_… variables name servers, on those. Everything is below .headrace/airflow; nothing listens on any address.
+# Tests the provider and the DAGs in a real Airflow, with the wheel that `./run test` has built: on the embedded store and, where
+# the HEADRACE_TEST_… variables name servers, on those. Everything is below .headrace/airflow; the daemons listen on loopback.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export HEADRACE_HOME=${HEADRACE_HOME:-$root/.headrace}
@@ -28,7 +28,7 @@ fi
 # A home of its own for every run: database, logs and configuration vanish with it.
 AIRFLOW_HOME=$(mktemp -d "$folder/home.XXXXXX")
 export AIRFLOW_HOME
-trap 'rm -rf "$AIRFLOW_HOME"' EXIT
+trap 'AIRFLOW_HOME=$AIRFLOW_HOME/live "$root/tests/airflow_up.sh" stop; rm -rf "$AIRFLOW_HOME"' EXIT
 export AIRFLOW__CORE__DAGS_FOLDER=$root/dags AIRFLOW__CORE__LOAD_EXAMPLES=False
 export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=sqlite:///$AIRFLOW_HOME/airflow.db
 export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False SCARF_ANALYTICS=false DO_NOT_TRACK=1
@@ -37,4 +37,4 @@ export PYTHONPYCACHEPREFIX
 PATH=$venv/bin:$PATH
 
 airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { tail -n 40 "$AIRFLOW_HOME/migrate.log"; exit 1; }
-python -m pytest -q -rs -p no:cacheprovider "$@" "$root/tests/airflow_dag_test.py"
+python -m pytest -q -rs -p no:cacheprovider "$@" "$root"/tests/airflow_{provider,dag,live}_test.py

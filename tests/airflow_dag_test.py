@@ -25,7 +25,7 @@ import airflow.sdk
 from airflow.sdk import BaseOperator, Param, dag
 started = time.perf_counter()
 sys.path.insert(0, sys.argv[1])
-import recruitment
+import recruitment, recruitment_report
 print(time.perf_counter() - started, "headrace._native" in sys.modules)
 """
 
@@ -39,9 +39,9 @@ RecruitmentJobsOperator(task_id="jobs", file=sys.argv[1], to="conn:warehouse/d/j
 """
 
 
-def run_dag(conf: dict[str, object], environment: dict[str, str] | None = None) -> tuple[int, str]:
+def run_dag(conf: dict[str, object], environment: dict[str, str] | None = None, dag: str = "recruitment") -> tuple[int, str]:
     """Runs the DAG; exit code and everything that was printed."""
-    line = ["airflow", "dags", "test", "recruitment", "--conf", json.dumps(conf)]
+    line = ["airflow", "dags", "test", dag, "--conf", json.dumps(conf)]
     run = subprocess.run(line, capture_output=True, text=True, env=os.environ | (environment or {}), timeout=600)
     return run.returncode, run.stdout + run.stderr
 
@@ -71,8 +71,9 @@ def test_parsing_is_quick_and_loads_no_compiled_code() -> None:
 
     bag = DagBag(DAGS)
     assert not bag.import_errors
-    dag = bag.dags["recruitment"]
-    assert dag.doc_md and dag.tags and all(param.description for param in map(dag.params.get_param, dag.params))
+    assert set(bag.dags) == {"recruitment", "recruitment_report"}
+    for dag in bag.dags.values():
+        assert dag.doc_md and dag.tags and all(param.description for param in map(dag.params.get_param, dag.params))
     run = subprocess.run([sys.executable, "-c", PARSE, str(DAGS)], capture_output=True, text=True, check=True)
     seconds, imported = run.stdout.split()[-2:]
     assert imported == "False"
@@ -90,6 +91,20 @@ def test_embedded_defaults_and_a_second_run(tmp_path: Path) -> None:
     assert code == 0, output
     found = reports()
     assert found["verify"]["outcome"] == "complete" and found["clean"]["read"] == 0
+
+
+def test_a_backfill_by_date_and_then_the_rest(tmp_path: Path) -> None:
+    conf: dict[str, object] = dict.fromkeys(("raw", "log", "dimension", "result"), f"embedded:{tmp_path / 'store'}")
+    conf |= {"rows": ROWS, "directory": str(tmp_path / "files")}
+    code, output = run_dag(conf | {"since": "2022-07-02", "until": "2022-07-05"})
+    assert code == 0, output
+    found = reports()
+    some = found["clean"]["read"]
+    assert isinstance(some, int) and 0 < some < ROWS / 5 and "verify" not in found
+    code, output = run_dag(conf)
+    assert code == 0, output
+    found = reports()
+    assert (found["clean"]["read"], found["verify"]["outcome"]) == (ROWS - some, "complete")
 
 
 def test_given_files_are_used_and_wrong_ones_fail_at_once(tmp_path: Path) -> None:
@@ -117,6 +132,16 @@ def test_real_servers_through_connections(tmp_path: Path) -> None:
     code, output = run_dag(conf, connections)
     assert code == 0, output
     check(reports())
+
+    # The same rows into another topic and result, by mapped tasks.
+    folder = {"AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "airflow_dags")}
+    mapped = conf | {"log": f"conn:broker/{name}_mapped", "result": f"conn:warehouse/{database}/{name}_mapped"}
+    mapped = {key: mapped[key] for key in ("raw", "log", "dimension", "result")}
+    for rows in (ROWS, 0):
+        code, output = run_dag(mapped, connections | folder, "headrace_mapped")
+        assert code == 0, output
+        found = reports()
+        assert (found["clean"]["read"], found["verify"]["outcome"]) == (rows, "complete")
 
 
 def test_a_connections_password_is_never_shown(tmp_path: Path) -> None:

@@ -47,10 +47,14 @@ class Airflow:
         password = json.loads((self.home / "passwords.json").read_text())["admin"]
         self.token = self.call("POST", "/auth/token", {"username": "admin", "password": password})["access_token"]
 
-    def trigger(self, dag: str, conf: dict[str, object]) -> str:
-        """Starts a run; gives its path in the API."""
+    def unpause(self, dag: str) -> None:
+        """Lets a DAG run, once Airflow has found it."""
         until(lambda: any(found["dag_id"] == dag for found in self.call("GET", "/api/v2/dags")["dags"]), dag)
         self.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+
+    def trigger(self, dag: str, conf: dict[str, object]) -> str:
+        """Starts a run; gives its path in the API."""
+        self.unpause(dag)
         run = self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
         return f"/api/v2/dags/{dag}/dagRuns/{run}"
 
@@ -101,6 +105,9 @@ def airflow(store: Path) -> Iterator[Airflow]:
     dags = home / "dags"
     shutil.copytree(os.environ["AIRFLOW__CORE__DAGS_FOLDER"], dags, dirs_exist_ok=True)
     shutil.copytree(HERE / "airflow_dags", dags, dirs_exist_ok=True)
+    report = (dags / "recruitment_report.py").read_text()
+    assert 'Param("/tmp"' in report
+    (dags / "recruitment_report.py").write_text(report.replace('Param("/tmp"', f'Param("{home}"'))
     environment = os.environ | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_PORT": str(port),
@@ -120,6 +127,7 @@ def airflow(store: Path) -> Iterator[Airflow]:
 
 def test_the_defaults_of_the_form_run_to_success(airflow: Airflow, tmp_path: Path) -> None:
     conf: dict[str, object] = dict.fromkeys(("raw", "log", "dimension", "result"), f"embedded:{tmp_path / 'store'}")
+    airflow.unpause("recruitment_report")
     run = airflow.trigger("recruitment", conf | {"rows": ROWS, "directory": str(tmp_path / "files")})
     until(lambda: airflow.state(run) in ("success", "failed"), run, 400)
     tasks = airflow.call("GET", f"{run}/taskInstances")["task_instances"]
@@ -133,6 +141,16 @@ def test_the_defaults_of_the_form_run_to_success(airflow: Airflow, tmp_path: Pat
     assert links["Report"].endswith("/tasks/clean/xcom")
     progress = airflow.call("GET", f"{run}/taskInstances/clean/state-store/progress")["value"]
     assert progress["rows"] == ROWS
+
+    # The report was started by the event of `clean`, which says where the result is.
+    runs = "/api/v2/dags/recruitment_report/dagRuns"
+    until(lambda: [one["state"] for one in airflow.call("GET", runs)["dag_runs"]] in (["success"], ["failed"]), "the report", 120)
+    (one,) = airflow.call("GET", runs)["dag_runs"]
+    assert (one["state"], one["run_type"]) == ("success", "asset_triggered")
+    written = airflow.xcom(f"{runs}/{one['dag_run_id']}/taskInstances/export")["written"]
+    assert written == len((airflow.home / "recruitment_hourly.csv").read_text().splitlines()) - 1 > 0
+    (event,) = airflow.call("GET", "/api/v2/assets/events")["asset_events"]
+    assert event["extra"]["read"] == ROWS and sum(event["extra"]["positions"].values()) == ROWS
 
 
 def test_a_task_marked_as_failed_stops_and_a_cleared_one_goes_on(airflow: Airflow, store: Path, tmp_path: Path) -> None:
@@ -171,6 +189,21 @@ def test_a_task_marked_as_failed_stops_and_a_cleared_one_goes_on(airflow: Airflo
     assert (tmp_path / "hourly.csv").stat().st_size > 0
 
 
+def test_a_function_marked_as_failed_stops_with_its_position_committed(airflow: Airflow, tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    store = tmp_path / "store"
+    task = f"{airflow.trigger('headrace_function', {'store': f'embedded:{store}'})}/taskInstances/clean"
+    until(lambda: f'"rows":{ROWS}' in airflow.text("GET", f"{task}/state-store").replace(" ", ""), "progress in the state store", 90)
+    airflow.call("PATCH", task, {"new_state": "failed"})
+    until(lambda: "position is committed" in airflow.log(task, 1), "the end of the step", 60)
+    assert recruitment.clean(from_=store, to=store).read == 0
+
+
+def test_the_form_of_connections_knows_the_type(airflow: Airflow) -> None:
+    (form,) = [kind for kind in airflow.call("GET", "/ui/connections/hook_meta") if kind["connection_type"] == "headrace"]
+    assert form["standard_fields"]["host"]["title"] == "Store URL" and form["standard_fields"]["url_schema"]["hidden"]
+
+
 def test_a_password_is_nowhere(airflow: Airflow, tmp_path: Path) -> None:
     conf: dict[str, object] = dict.fromkeys(("raw", "log", "result"), f"embedded:{tmp_path / 'store'}")
     conf |= {"rows": 100, "directory": str(tmp_path / "files"), "dimension": "conn:closed/d/job"}
@@ -185,4 +218,4 @@ def test_a_password_is_nowhere(airflow: Airflow, tmp_path: Path) -> None:
     shown += [path.read_text(errors="replace") for path in airflow.home.rglob("*.log")]
     assert len(shown) > 5
     assert not [text for text in shown if CANARY in text]
-    assert CANARY.encode() not in (airflow.home / "airflow.db").read_bytes()
+    assert not [path for path in airflow.home.glob("airflow.db*") if CANARY.encode() in path.read_bytes()]

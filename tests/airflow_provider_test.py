@@ -205,6 +205,21 @@ def test_the_xcom_is_the_report_as_plain_values(store: Path) -> None:
     assert execution.summary(many)["positions"] == {}
 
 
+def test_an_event_of_an_asset_has_the_range_and_no_login(store: Path, tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from airflow.sdk import Asset
+
+    asset, event = Asset("result"), SimpleNamespace(extra={})
+    task = operators.RecruitmentCleanOperator(task_id="t", from_=f"embedded:{store}", to=store, outlets=[asset])
+    task.execute({"outlet_events": {asset: event}})
+    assert event.extra["read"] == sum(event.extra["positions"].values()) == ROWS
+    assert event.extra["stores"] == {"from": f"embedded:{store}", "to": str(store)}
+    task.to, event.extra = f"embedded:{tmp_path}/a@b", {}
+    task.execute({"outlet_events": {asset: event}})
+    assert "to" not in event.extra["stores"]
+
+
 @pytest.mark.parametrize("before", [False, True])
 def test_a_kill_stops_the_step_with_its_position_committed(store: Path, before: bool) -> None:
     task = operators.RecruitmentCleanOperator(task_id="t", from_=store, to=store, follow=True, interval=timedelta(seconds=0.1))

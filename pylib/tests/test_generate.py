@@ -49,6 +49,22 @@ def test_names_types_and_defaults_are_pythons() -> None:
     assert '"from": from_,' in lines and "from_: Help." in lines
 
 
+def test_an_operator_keeps_clear_of_what_airflows_have() -> None:
+    base = {"positional": False, "required": False, "many": False, "default": None, "choices": [], "help": "Help"}
+    parameters = [
+        base | {"name": "log", "type": "url"},
+        base | {"name": "from", "type": "path", "required": True},
+        base | {"name": "rows", "type": "int", "default": "5"},
+    ]
+    text = generate.operator({"system": "s", "name": "dead-letters list", "about": "List", "parameters": parameters})
+    compile("from __future__ import annotations\n" + text, "generated", "exec")
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0] == "class SDeadLettersListOperator(HeadraceOperator):"
+    assert lines.index("from_: File,") < lines.index("log_: StoreUrl | None = None,") < lines.index("rows: int | str = 5,")
+    assert lines.index('"from": "path",') < lines.index('"log": "url",')
+    assert "log_: Help, or conn:ID/PATH." in lines and "self.log_ = log_" in lines
+
+
 def test_a_report_is_what_the_command_line_prints() -> None:
     from headrace import Report
 

@@ -333,6 +333,7 @@ def verify(
     raw: StoreUrl = "embedded:headrace-data",
     log: StoreUrl = "embedded:headrace-data",
     result: StoreUrl = "embedded:headrace-data",
+    jobs: StoreUrl | None = None,
     token: CancellationToken | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
@@ -342,6 +343,7 @@ def verify(
         raw: The raw store.
         log: The log.
         result: The result.
+        jobs: The job dimension; the result's database if not given. Companies are compared if its table is there.
         token: Stops the step from elsewhere.
         on_progress: Called once a second with how far the step is.
 
@@ -358,8 +360,9 @@ def verify(
         "raw": raw,
         "log": log,
         "result": result,
+        "jobs": jobs,
     }
-    return run("recruitment", "verify", values, ["raw", "log", "result"], token, on_progress)
+    return run("recruitment", "verify", values, ["raw", "log", "result", "jobs"], token, on_progress)
 
 
 def dead_letters_list(

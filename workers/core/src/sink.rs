@@ -23,6 +23,14 @@ pub trait Sink<Output: Send + Sync>: Send {
     /// External errors are tried again; [`crate::Error::Fenced`] means another worker has claimed a partition.
     async fn commit(&mut self, output: &Output, reached: &Reached) -> Result<Counts>;
 
+    /// Does what is due while nothing comes, such as refreshing a dimension.
+    ///
+    /// # Errors
+    /// External errors are told and tried again at the next idle moment; others end the run.
+    async fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Ends the work: flushes, closes, tells the last word. Called once, also after a stop.
     ///
     /// # Errors

@@ -143,8 +143,14 @@ impl StoreUrl {
     pub fn allow_options(&self, known: &[&str]) -> Result<()> {
         for name in self.options.keys() {
             if !known.contains(&name.as_str()) {
+                // With an unescaped question mark in a login, the "name" is part of a password.
+                let shown = if name.contains(['@', ':', '/']) {
+                    "(hidden; in users and passwords, write ? as %3F)"
+                } else {
+                    name
+                };
                 return Err(Error::configuration(format!(
-                    "{}: unknown option {name}; known are {}",
+                    "{}: unknown option {shown}; known are {}",
                     self.scheme,
                     known.join(", ")
                 )));

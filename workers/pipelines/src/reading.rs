@@ -91,7 +91,8 @@ pub async fn read_all(
             }
             Ok(Event::Revoked(partitions)) => source.release(&partitions).await?,
             Ok(Event::Batch(batch)) => each(batch)?,
-            Ok(Event::Idle) => {}
+            // An outage is told between idle moments; only something that arrived ends the count.
+            Ok(Event::Idle) => continue,
             Ok(Event::End) => return Ok(true),
             Err(error) => match backoff.pause(failures).filter(|_| error.is_retryable()) {
                 Some(pause) => {

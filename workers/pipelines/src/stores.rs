@@ -19,7 +19,7 @@ pub const DEFAULT_STORE: &str = "embedded:headrace-data";
 /// A configuration error for a wrong kind of store, else what the connector says.
 pub async fn open_raw(url: &StoreUrl) -> Result<Arc<dyn Store>> {
     match url.scheme.as_str() {
-        "embedded" => Ok(Arc::new(Embedded::open(url)?)),
+        "embedded" => Ok(Arc::new(open_embedded(url).await?)),
         "cassandra" => Ok(Arc::new(Cassandra::connect(url).await?)),
         other => Err(unfit(other, "raw rows", "cassandra://HOST/KEYSPACE/TABLE")),
     }
@@ -31,7 +31,7 @@ pub async fn open_raw(url: &StoreUrl) -> Result<Arc<dyn Store>> {
 /// A configuration error for a wrong kind of store, else what the connector says.
 pub async fn open_warehouse(url: &StoreUrl) -> Result<Arc<dyn Store>> {
     match url.scheme.as_str() {
-        "embedded" => Ok(Arc::new(Embedded::open(url)?)),
+        "embedded" => Ok(Arc::new(open_embedded(url).await?)),
         "mysql" | "mariadb" => Ok(Arc::new(MySql::connect(url).await?)),
         other => Err(unfit(other, "results", "mysql://USER@HOST/DATABASE/TABLE")),
     }
@@ -41,12 +41,20 @@ pub async fn open_warehouse(url: &StoreUrl) -> Result<Arc<dyn Store>> {
 ///
 /// # Errors
 /// A configuration error for a wrong kind of store, else what the connector says.
-pub fn open_log(url: &StoreUrl) -> Result<Arc<dyn Log>> {
+pub async fn open_log(url: &StoreUrl) -> Result<Arc<dyn Log>> {
     match url.scheme.as_str() {
-        "embedded" => Ok(Arc::new(Embedded::open(url)?)),
+        "embedded" => Ok(Arc::new(open_embedded(url).await?)),
         "kafka" => Ok(Arc::new(Kafka::connect(url)?)),
         other => Err(unfit(other, "messages", "kafka://HOST/TOPIC")),
     }
+}
+
+/// Opens the embedded store on a blocking thread. It waits for a file lock that a task of this very process may hold; waiting
+/// on the runtime's own threads would keep that task from going on.
+async fn open_embedded(url: &StoreUrl) -> Result<Embedded> {
+    let url = url.clone();
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&url)).await;
+    opened.map_err(|error| Error::external("cannot open the embedded store", error))?
 }
 
 fn unfit(scheme: &str, what: &str, example: &str) -> Error {

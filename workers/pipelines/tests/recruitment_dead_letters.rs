@@ -187,7 +187,7 @@ async fn refused_messages_go_to_topic_and_table_and_come_back() {
     produce(&place.log, 1, &messages).await;
     assert_eq!(fates(&place.clean().await), [4, 0, 0, 4, 0]);
 
-    let log = open_log(&StoreUrl::parse(&place.log).unwrap()).unwrap();
+    let log = open_log(&StoreUrl::parse(&place.log).unwrap()).await.unwrap();
     let sent = stored_in(&*log, "users_created.dlq").await;
     let values: Vec<Value> =
         sent.iter().map(|sent| serde_json::from_slice(sent.value.as_ref().unwrap()).unwrap()).collect();

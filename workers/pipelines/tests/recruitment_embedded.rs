@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Place, done, fates, golden, golden_text, is_complete, messages, random::cases, simulate, stopped};
-use headrace_core::Control;
+use headrace_core::{Control, ErrorKind};
 use headrace_pipelines::recruitment::steps::{Clean, Demo, Load, Replay};
 use serde_json::json;
 
@@ -82,7 +82,13 @@ async fn a_file_that_grew_is_loaded_from_where_it_ended() {
         let place = Place::embedded();
         let files = simulate(&place, random.next(), 300, 0.01);
         let whole = std::fs::read(&files.tracking).unwrap();
-        let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
+        let mut is_quoted = false;
+        let ends: Vec<usize> = (1..=whole.len())
+            .filter(|end| {
+                is_quoted ^= whole[end - 1] == b'"';
+                whole[end - 1] == b'\n' && !is_quoted
+            })
+            .collect();
         let cut = ends[random.between(1, ends.len() as u64 - 1) as usize];
         let growing = place.write("growing.csv", &whole[..cut]);
         let first = place.load(&growing).await;
@@ -149,6 +155,32 @@ async fn stopped_and_gone_on_is_one_straight_run() {
             &["counted", "unattributed", "ignored"],
         );
         assert!(is_complete(&place.verify().await));
+    })
+    .await;
+}
+
+/// The same file loaded twice at once: the younger load takes over, the older one says so, and nothing is doubled.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_loads_of_one_file_at_once() {
+    cases(4, async |mut random| {
+        let place = Place::embedded();
+        let files = simulate(&place, random.next(), 1_000, 0.01);
+        let load = |rows: u64| {
+            let values = place.load_values(&files.tracking, json!({ "batch_rows": rows }));
+            tokio::spawn(async move { common::run::<Load>(&values, &Control::default()).await })
+        };
+        let first = load(20);
+        tokio::time::sleep(random.millis(0, 60)).await;
+        let second = load(30);
+        for ended in [first.await.unwrap(), second.await.unwrap()] {
+            if let Err(error) = ended {
+                assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+            }
+        }
+        place.load(&files.tracking).await;
+        let loaded = place.counters("load").await;
+        common::assert_classes(&files.simulated, &loaded, &[""]);
+        assert_eq!((loaded.read, loaded.written), (1_000, files.simulated.count("stored")));
     })
     .await;
 }

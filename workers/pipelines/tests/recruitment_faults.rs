@@ -88,3 +88,8 @@ async fn failures_do_not_lose_a_corrected_record() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zombies_are_refused() {
+    common::zombies::assert_zombies_are_refused(&Place::embedded()).await;
+}

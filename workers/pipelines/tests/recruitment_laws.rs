@@ -65,7 +65,7 @@ async fn assert_truth(place: &Place, files: &Files) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_order_copies_batches_and_kills() {
-    cases(8, async |mut random| {
+    cases(12, async |mut random| {
         let (place, files, messages) = loaded(&mut random, 600).await;
         let place = place.beside("any");
         place.jobs(&files.jobs).await;
@@ -127,7 +127,7 @@ async fn messages_without_id_count_once() {
 /// Up to three workers at once, each coming and going as it likes.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_consumers_come_and_go() {
-    cases(4, async |mut random| {
+    cases(6, async |mut random| {
         let (place, files, messages) = loaded(&mut random, 600).await;
         let place = place.beside("many");
         place.jobs(&files.jobs).await;

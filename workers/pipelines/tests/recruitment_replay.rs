@@ -176,7 +176,7 @@ async fn a_speed_keeps_order_and_distances() {
     assert_eq!(fates(&done::<Replay>(values).await)[1], 60);
     let took = began.elapsed();
     let mut sent = Vec::new();
-    let log = open_log(&StoreUrl::parse(&place.log).unwrap()).unwrap();
+    let log = open_log(&StoreUrl::parse(&place.log).unwrap()).await.unwrap();
     for (message, at_ms) in common::messages::stored_with_times(&*log, "users_created").await {
         let value: Value = serde_json::from_slice(message.value.as_ref().unwrap()).unwrap();
         let id = headrace_transforms::time_uuid::parse(value["event_id"].as_str().unwrap().as_bytes()).unwrap();
@@ -200,7 +200,7 @@ async fn a_load_may_run_beside_a_replay() {
     cases(3, async |mut random| {
         let place = Place::embedded();
         let files = simulate(&place, random.next(), 1_500, 0.01);
-        let half = place.write("half.csv", &std::fs::read(&files.tracking).unwrap());
+        let half = place.write("half.csv", std::fs::read(&files.tracking).unwrap());
         let values = place.load_values(&files.tracking, json!({ "batch_rows": 25 }));
         let copies = place.load_values(&half, json!({ "batch_rows": 40 }));
         // Two loads of the same records under two names, so that they meet.

@@ -86,7 +86,9 @@ class HeadraceOperator(BaseOperator):
             return _run.run(system, name, values, urls, token, on_progress)
 
         try:
-            return outcome(call, context)
+            report = outcome(call, context)
+            self._tell_outlets(context, report)
+            return report
         finally:
             if self._killed is not None:
                 _LOG.info("the step ended %.1f s after it was asked to stop", time.monotonic() - self._killed)
@@ -97,6 +99,14 @@ class HeadraceOperator(BaseOperator):
         self._killed = time.monotonic()
         self._token = self._token or CancellationToken()
         self._token.cancel()
+
+    def _tell_outlets(self, context: Any, report: dict[str, Any]) -> None:
+        """Gives the events of the task's assets, which come after the commit, the range that was committed and where it is."""
+        # Assets are seen by many: a URL's login stays out.
+        stores = {key: str(value) for key, value in self._values("url").items() if "@" not in str(value)}
+        for outlet in self.outlets:
+            counts = {key: report[key] for key in ("step", "read", "written", "dead_lettered", "positions")}
+            context["outlet_events"][outlet].extra.update(counts | {"stores": stores})
 
     def _values(self, only: str | None = None) -> dict[str, Any]:
         """What was given, by name of the step's parameter."""

@@ -37,6 +37,13 @@ impl<Output: Send + Sync + 'static> Committer<Output> {
                     return Ok(());
                 }
                 Some(Item::Failed(error)) => return Err(error),
+                Some(Item::Idle) => match self.sink.idle().await {
+                    Err(error) if error.is_retryable() => tracing::warn!("{error}; it is tried again when idle"),
+                    Err(error) if error.kind() == ErrorKind::Fenced && self.shared => {
+                        tracing::debug!("{error}; the next commit or rebalance settles it");
+                    }
+                    result => result?,
+                },
                 Some(Item::Settled { reply }) => {
                     // A reader that went away does not wait for the answer.
                     let _ = reply.send(());
@@ -58,7 +65,13 @@ impl<Output: Send + Sync + 'static> Committer<Output> {
     async fn claim(&mut self, partitions: &[Partition]) -> Result<Option<Vec<Claim>>> {
         let mut failures = 0;
         loop {
-            match self.sink.claim(partitions).await {
+            let control = self.control.clone();
+            let claimed = tokio::select! {
+                biased;
+                claimed = self.sink.claim(partitions) => claimed,
+                () = control.stopping() => return Ok(None),
+            };
+            match claimed {
                 Ok(claims) => {
                     for claim in &claims {
                         if let Some(position) = &claim.position {

@@ -26,7 +26,10 @@ use crate::source::Source;
 use crate::{Batch, Control, Counts, Error, Result};
 
 /// How long a stop waits for the commit under way.
-pub const STOP_PATIENCE: Duration = Duration::from_millis(2_500);
+pub const STOP_PATIENCE: Duration = Duration::from_millis(2_000);
+
+/// How long the reader may take to end after the committer has.
+const READER_PATIENCE: Duration = Duration::from_millis(1_000);
 
 /// How long a fenced worker listens for a rebalance before it claims again.
 const FENCE_PATIENCE: Duration = Duration::from_secs(2);
@@ -64,6 +67,7 @@ enum Item<Output> {
     Batch { output: JoinHandle<Result<Output>>, reached: Reached, bytes: u64 },
     Claim { partitions: Vec<Partition>, reply: oneshot::Sender<Vec<Claim>> },
     Settled { reply: oneshot::Sender<()> },
+    Idle,
     Failed(Error),
     End,
 }
@@ -90,12 +94,20 @@ pub async fn run<Output: Send + Sync + 'static>(pipeline: Pipeline<Output>, cont
     };
     let ended = committer.run(received).await;
     // The reader sees the closed channel or the stop and ends by itself; a source that hangs must not hold us.
-    if tokio::time::timeout(STOP_PATIENCE, reading).await.is_err() {
-        tracing::warn!("the source did not end in time and was left behind");
-    }
+    let died = match tokio::time::timeout(READER_PATIENCE, reading).await {
+        Err(_) => {
+            tracing::warn!("the source did not end in time and was left behind");
+            None
+        }
+        Ok(Err(error)) => Some(Error::data(format!("the source failed: {error}"))),
+        Ok(Ok(())) => None,
+    };
     let closed = committer.sink.close().await;
     ended?;
     closed?;
+    if let Some(error) = died {
+        return Err(error);
+    }
     Ok(committer.finished)
 }
 

@@ -59,7 +59,10 @@ impl<Output: Send + Sync + 'static> Reader<Output> {
                     return self.fail(error).await;
                 }
             };
-            failures = 0;
+            // An outage is told between idle moments; only something that arrived ends the count.
+            if !matches!(event, Event::Idle) {
+                failures = 0;
+            }
             let next = match event {
                 Event::Batch(_) if listening_until.is_some() => Next::GoOn,
                 Event::Batch(batch) => self.transform(batch).await,
@@ -71,7 +74,11 @@ impl<Output: Send + Sync + 'static> Reader<Output> {
                     assigned.retain(|partition| !partitions.contains(partition));
                     self.release(partitions).await
                 }
-                Event::Idle => Next::GoOn,
+                Event::Idle => {
+                    // A full channel means there is work to do; the next idle moment comes.
+                    let _ = self.items.try_send(Item::Idle);
+                    Next::GoOn
+                }
                 Event::End if listening_until.is_some() => {
                     // What was read to the end may have been dropped: claim again and read it again.
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;

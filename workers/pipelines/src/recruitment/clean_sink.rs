@@ -34,6 +34,9 @@ pub struct CleanSink {
     source: String,
     /// Where dead letters are sent besides their table.
     dead_letter_topic: Option<(Arc<dyn Log>, String)>,
+    /// The log the messages come from: positions in one log say nothing about another.
+    log: String,
+    /// By the ledger's names.
     claims: BTreeMap<Partition, Claim>,
     seen: SeenIds<0>,
     enriched: bool,
@@ -47,10 +50,11 @@ impl CleanSink {
         schema: ResultSchema,
         companies: Companies,
         source: String,
+        log: String,
         dead_letter_topic: Option<(Arc<dyn Log>, String)>,
     ) -> Self {
         let (claims, seen) = (BTreeMap::new(), SeenIds::default());
-        Self { store, schema, companies, source, dead_letter_topic, claims, seen, enriched: false, pending: None }
+        Self { store, schema, companies, source, dead_letter_topic, log, claims, seen, enriched: false, pending: None }
     }
 
     /// Brings stored rows in line with the dimension. Once at the start, then whenever the dimension was found changed.
@@ -176,6 +180,11 @@ impl CleanSink {
     }
 }
 
+/// The ledger's name of a topic's partition.
+pub fn ledger_partition(log: &str, partition: &Partition) -> Partition {
+    Partition(format!("{log} {partition}"))
+}
+
 /// Adds the columns that follow from the hour, and the constant one.
 fn with_parts(mut hourly: DataFrame) -> Result<DataFrame> {
     let hours = hourly.column("ts")?.i64()?.clone();
@@ -191,7 +200,8 @@ fn with_parts(mut hourly: DataFrame) -> Result<DataFrame> {
 #[async_trait]
 impl Sink<Decoded> for CleanSink {
     async fn claim(&mut self, partitions: &[Partition]) -> Result<Vec<Claim>> {
-        let claims = self.store.claim(&self.schema.clean_scope(), partitions).await?;
+        let names: Vec<Partition> = partitions.iter().map(|name| ledger_partition(&self.log, name)).collect();
+        let claims = self.store.claim(&self.schema.clean_scope(), &names).await?;
         self.claims.extend(claims.iter().map(|claim| (claim.partition.clone(), claim.clone())));
         if self.companies.is_stale() {
             match self.enrich(&claims).await {
@@ -200,10 +210,26 @@ impl Sink<Decoded> for CleanSink {
                 other => drop(other?),
             }
         }
-        Ok(claims)
+        let names: BTreeMap<Partition, &Partition> = names.into_iter().zip(partitions).collect();
+        let bare = |claim: Claim| {
+            let partition = names.get(&claim.partition).map_or(claim.partition, |name| (*name).clone());
+            Claim { partition, ..claim }
+        };
+        Ok(claims.into_iter().map(bare).collect())
+    }
+
+    async fn idle(&mut self) -> Result<()> {
+        if self.companies.is_stale() && !self.claims.is_empty() {
+            let claims: Vec<Claim> = self.claims.values().take(1).cloned().collect();
+            self.enrich(&claims).await?;
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, decoded: &Decoded, reached: &Reached) -> Result<Counts> {
+        let reached: Reached =
+            reached.iter().map(|(name, position)| (ledger_partition(&self.log, name), position.clone())).collect();
+        let reached = &reached;
         let claims = claims_for(&self.claims, reached)?;
         if self.companies.is_stale() {
             self.enrich(&claims).await?;

@@ -90,6 +90,9 @@ pub const EVENT_ID_AT: usize = 1;
 /// First of the columns that make up a record's content: all but row index and event id.
 pub const CONTENT_AT: usize = 2;
 
+/// The highest bid, in millionths: a thousand such clicks still fit an hour's sum.
+pub const MAX_BID_MICROS: i64 = 1_000_000_000_000_000;
+
 const fn column(name: &'static str, kind: Kind) -> Column {
     Column { name, kind }
 }

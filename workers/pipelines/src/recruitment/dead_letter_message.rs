@@ -18,20 +18,30 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_hex: Option<String>,
     failed_at: String,
+    /// Set when the raw text is cut; the table has all of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
 }
+
+/// Bytes of raw text in a message: even escaped and in hexadecimal it stays below a broker's default limit.
+const LONGEST_RAW: usize = 96 << 10;
+/// Bytes of detail in a message.
+const LONGEST_DETAIL: usize = 4 << 10;
 
 /// Gives the value of a dead letter's message.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
 pub fn json(letter: &DeadLetter) -> Result<String> {
-    let bytes = letter.raw.as_deref();
-    let is_text = bytes.is_none_or(|bytes| std::str::from_utf8(bytes).is_ok());
+    let whole = letter.raw.as_deref();
+    let bytes = whole.map(|bytes| &bytes[..bytes.len().min(LONGEST_RAW)]);
+    let is_text = whole.is_none_or(|bytes| std::str::from_utf8(bytes).is_ok());
     let message = Message {
         source: &letter.source,
         position: &letter.position,
         reason: &letter.reason,
-        detail: &letter.detail,
+        detail: &letter.detail[..letter.detail.floor_char_boundary(LONGEST_DETAIL)],
+        truncated: whole.is_some_and(|bytes| bytes.len() > LONGEST_RAW),
         raw: bytes.map(String::from_utf8_lossy),
         raw_hex: bytes.filter(|_| !is_text).map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         failed_at: civil::timestamp_text(letter.failed_at_us),

@@ -3,7 +3,7 @@
 //! Incremental: an hour is read again only after a load has touched it, and then only the rows of newer commits are sent.
 //! Rows of a load that has not committed are left for the next run. Memory: one page of rows.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -115,8 +115,12 @@ impl HoursSource {
         let segments = unit.read_state(SPACE, &keys).await?;
         drop(unit);
         self.work.clear();
+        let mut by_hour: HashMap<i64, Vec<&Segment>> = HashMap::new();
+        for segment in &segments {
+            by_hour.entry(segment.key).or_default().push(segment);
+        }
         for ((_, touched_at), (hour, _)) in touched.iter().zip(&keys) {
-            let of_hour: Vec<&Segment> = segments.iter().filter(|segment| segment.key == *hour).collect();
+            let of_hour = by_hour.remove(hour).unwrap_or_default();
             let progress = HourProgress::of(*hour, &of_hour)?;
             // A row of a later, uncommitted load may have moved the index ahead: such an hour is looked at too.
             if progress.partial.is_some() || *touched_at > progress.done {
@@ -204,7 +208,8 @@ impl HoursSource {
         let (began, began_us) = *self.began.get_or_insert_with(|| (Instant::now(), first_us));
         let wait = |id: &[u8; 16]| {
             let ahead_us = (time_uuid::event_time_us(id) - began_us).max(0);
-            Duration::from_secs_f64(ahead_us as f64 / 1e6 / speed).saturating_sub(began.elapsed())
+            let due = Duration::try_from_secs_f64(ahead_us as f64 / 1e6 / speed).unwrap_or(Duration::MAX);
+            due.saturating_sub(began.elapsed())
         };
         let pause = wait(&page.ids[0]);
         if !pause.is_zero() {

@@ -106,7 +106,12 @@ impl JobColumns {
                 continue;
             }
             let number = Number::parse(text.as_bytes()).and_then(|number| number.identifier().ok());
-            *value = Some(number.ok_or_else(|| Refusal::new(Reason::BadIdentifier, format!("{name}={text}")))?);
+            // What the result needs must be right; anything else that does not fit is left empty.
+            *value = if NEEDED.contains(&name) {
+                Some(number.ok_or_else(|| Refusal::new(Reason::BadIdentifier, format!("{name}={text}")))?)
+            } else {
+                number.filter(|number| name != "is_active" || *number <= 127)
+            };
         }
         for (value, name) in row.texts.iter_mut().zip(TEXTS) {
             *value = Some(field(name)).filter(|text| !text.is_empty()).map(str::to_owned);

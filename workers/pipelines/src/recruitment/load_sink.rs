@@ -24,6 +24,9 @@ use super::seen_ids::SeenIds;
 /// An id's payload: content hash and place of its first record.
 const PAYLOAD: usize = 16;
 
+/// The claim on all loads into a store without transactions.
+const WHOLE: &str = "all loads";
+
 /// What became of a batch in a unit that is not committed yet.
 pub struct Applied {
     /// Its records by fate.
@@ -158,13 +161,20 @@ fn letter(source: &str, record: &Rejected, failed_at_us: i64) -> DeadLetter {
 #[async_trait]
 impl Sink<ParsedRecords> for LoadSink {
     async fn claim(&mut self, partitions: &[Partition]) -> Result<Vec<Claim>> {
-        let claims = self.store.claim(&self.schema.load_scope(), partitions).await?;
+        let mut wanted = partitions.to_vec();
+        if !self.store.is_transactional() {
+            // Rows show at once there: a second load, or one that was paused, must not write between those of the first.
+            wanted.push(Partition::new(WHOLE));
+        }
+        let mut claims = self.store.claim(&self.schema.load_scope(), &wanted).await?;
         self.claims.extend(claims.iter().map(|claim| (claim.partition.clone(), claim.clone())));
+        claims.retain(|claim| claim.partition.0 != WHOLE);
         Ok(claims)
     }
 
     async fn commit(&mut self, parsed: &ParsedRecords, reached: &Reached) -> Result<Counts> {
-        let claims = claims_for(&self.claims, reached)?;
+        let mut claims = claims_for(&self.claims, reached)?;
+        claims.extend(self.claims.get(&Partition::new(WHOLE)).cloned());
         let mut unit = self.store.begin(&self.schema.load_scope(), &claims).await?;
         if let Some((pending, counts)) = self.pending.take()
             && pending == *reached

@@ -11,7 +11,7 @@ use headrace_transforms::time_uuid;
 use polars::prelude::{BinaryChunked, DataFrame};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::columns::{COLUMN_COUNT, CONTENT_AT, EVENT_ID_AT, Kind, TRACKING};
+use super::columns::{COLUMN_COUNT, CONTENT_AT, EVENT_ID_AT, Kind, MAX_BID_MICROS, TRACKING};
 use super::reason::{Reason, Refusal};
 use rows::RowBuilder;
 
@@ -167,7 +167,10 @@ impl Parser {
             *double = Some(number.to_f64().ok_or_else(|| refusal(Reason::BadNumber))?);
             match column.kind {
                 Kind::Amount => {
-                    number.micros().ok_or_else(|| refusal(Reason::BadNumber))?;
+                    number
+                        .micros()
+                        .filter(|micros| *micros <= MAX_BID_MICROS)
+                        .ok_or_else(|| refusal(Reason::BadNumber))?;
                     if number.is_negative() {
                         negative_bid = Some(refusal(Reason::NegativeBid));
                     }

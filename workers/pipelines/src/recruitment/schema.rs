@@ -88,9 +88,9 @@ impl RawSchema {
         format!("recruitment load {}", self.tracking.name)
     }
 
-    /// The scope under which rows are published to a topic.
-    pub fn replay_scope(&self, topic: &str) -> String {
-        format!("recruitment replay {} to {topic}", self.tracking.name)
+    /// The scope under which rows are published to a topic of a log.
+    pub fn replay_scope(&self, log: &str, topic: &str) -> String {
+        format!("recruitment replay {} to {log} {topic}", self.tracking.name)
     }
 }
 
@@ -116,7 +116,8 @@ impl ResultSchema {
         let name = url.table("result")?;
         let bid_set = Merge::Computed {
             mysql: "((2 * CAST(spend_hour * 1000000 AS SIGNED) + 10000 * clicks) DIV NULLIF(20000 * clicks, 0)) / 100",
-            sqlite: "(2 * spend_hour + 10000 * clicks) / (20000 * clicks)",
+            // Without doubling, which could leave the whole numbers.
+            sqlite: "spend_hour / (10000 * clicks) + (spend_hour % (10000 * clicks) >= 5000 * clicks)",
         };
         let result = Table::new(name.clone())
             .key("job_id", Kind::Int)?

@@ -53,7 +53,7 @@ pub async fn replay(place: &Place, random: &mut Random) -> Finished {
     let schema = RawSchema::of(&url(&place.raw)).unwrap();
     let inner = open_raw(&url(&place.raw)).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(FaultyStore { inner, faults: Faults::new(random, ONE_IN) });
-    let inner = open_log(&url(&place.log)).unwrap();
+    let inner = open_log(&url(&place.log)).await.unwrap();
     let topic = url(&place.log).topic(TOPIC).unwrap();
     inner.create_topic(&topic, 3).await.unwrap();
     let log: Arc<dyn Log> = Arc::new(FaultyLog { inner, faults: Faults::new(random, ONE_IN) });
@@ -63,7 +63,7 @@ pub async fn replay(place: &Place, random: &mut Random) -> Finished {
         speed: None,
         batch_rows: random.between(10, 200) as usize,
     };
-    let scope = schema.replay_scope(&topic);
+    let scope = schema.replay_scope(&log.name(), &topic);
     let source = HoursSource::new(store.clone(), schema, scope.clone(), options);
     let sink = PublishSink { store, scope, log, topic, claims: BTreeMap::new(), pending: None };
     let pipeline = Pipeline {
@@ -83,7 +83,7 @@ pub async fn clean(place: &Place, refresh: Duration, random: &mut Random) -> Fin
     let store: Arc<dyn Store> = Arc::new(FaultyStore { inner, faults: Faults::new(random, ONE_IN) });
     let jobs = job_table(url(&place.jobs).table("job").unwrap()).unwrap();
     let companies = Companies::new(store.clone(), jobs, refresh);
-    let log = open_log(&url(&place.log)).unwrap();
+    let log = open_log(&url(&place.log)).await.unwrap();
     let consume = Consume {
         group: format!("faulty-{}", schema.result.name),
         follow: false,
@@ -93,7 +93,7 @@ pub async fn clean(place: &Place, refresh: Duration, random: &mut Random) -> Fin
     };
     let topic = url(&place.log).topic(TOPIC).unwrap();
     let source = log.consume(&topic, &consume).await.unwrap();
-    let sink = CleanSink::new(store, schema, companies, topic, None);
+    let sink = CleanSink::new(store, schema, companies, topic, log.name(), None);
     let pipeline = Pipeline {
         source,
         transform: Arc::new(|batch| message::decode(&batch.frame)),

@@ -34,14 +34,14 @@ pub fn frame(messages: &[Message]) -> DataFrame {
 
 /// Appends messages to the topic of a URL, which is created if need be.
 pub async fn produce(url: &str, partitions: i32, messages: &[Message]) {
-    let (log, topic) = open(url);
+    let (log, topic) = open(url).await;
     log.create_topic(&topic, partitions).await.unwrap();
     log.produce(&topic, &frame(messages)).await.unwrap();
 }
 
-fn open(url: &str) -> (std::sync::Arc<dyn Log>, String) {
+async fn open(url: &str) -> (std::sync::Arc<dyn Log>, String) {
     let url = StoreUrl::parse(url).unwrap();
-    (open_log(&url).unwrap(), url.topic("users_created").unwrap())
+    (open_log(&url).await.unwrap(), url.topic("users_created").unwrap())
 }
 
 /// A message of a topic with its place.
@@ -55,7 +55,7 @@ pub struct Stored {
 
 /// Reads all messages of a topic, by partition and offset.
 pub async fn stored(url: &str) -> Vec<Stored> {
-    let (log, topic) = open(url);
+    let (log, topic) = open(url).await;
     stored_in(&*log, &topic).await
 }
 

@@ -10,6 +10,7 @@ pub mod messages;
 pub mod process;
 pub mod random;
 pub mod servers;
+pub mod zombies;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -189,7 +190,7 @@ impl Place {
     /// All counters of a scope, as the store keeps them.
     pub async fn counters(&self, step: &str) -> headrace_core::Counts {
         use headrace_pipelines::recruitment::schema::{RawSchema, ResultSchema, TOPIC};
-        use headrace_pipelines::stores::{open_raw, open_warehouse};
+        use headrace_pipelines::stores::{open_log, open_raw, open_warehouse};
         let url = |text: &str| StoreUrl::parse(text).unwrap();
         let (raw, result) = (url(&self.raw), url(&self.result));
         match step {
@@ -198,7 +199,10 @@ impl Place {
                 open_raw(&raw).await.unwrap().counters(&scope).await.unwrap()
             }
             "replay" => {
-                let scope = RawSchema::of(&raw).unwrap().replay_scope(&url(&self.log).topic(TOPIC).unwrap());
+                let log = url(&self.log);
+                let scope = RawSchema::of(&raw)
+                    .unwrap()
+                    .replay_scope(&open_log(&log).await.unwrap().name(), &log.topic(TOPIC).unwrap());
                 open_raw(&raw).await.unwrap().counters(&scope).await.unwrap()
             }
             _ => {

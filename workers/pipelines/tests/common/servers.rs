@@ -109,3 +109,12 @@ impl Databases {
         session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {}", self.name), ()).await.unwrap();
     }
 }
+
+/// Runs a test in a place for each warehouse, and drops what it made when it has passed.
+pub async fn everywhere(test: &str, run: impl AsyncFn(&Place)) {
+    for place in places(test) {
+        eprintln!("on {}", place.servers.as_ref().unwrap().name);
+        run(&place).await;
+        place.servers.as_ref().unwrap().drop().await;
+    }
+}

@@ -392,6 +392,8 @@ class RecruitmentVerifyOperator(HeadraceOperator):
         raw: The raw store, or conn:ID/PATH.
         log_: The log, or conn:ID/PATH.
         result: The result, or conn:ID/PATH.
+        jobs: The job dimension; the result's database if not given. Companies are compared if its table is there,
+            or conn:ID/PATH.
     """
 
     headrace_step = ("recruitment", "verify")
@@ -399,11 +401,13 @@ class RecruitmentVerifyOperator(HeadraceOperator):
         "raw": "url",
         "log": "url",
         "result": "url",
+        "jobs": "url",
     }
     template_fields = (
         "raw",
         "log_",
         "result",
+        "jobs",
     )
     custom_operator_name = "headrace recruitment verify"
 
@@ -413,12 +417,14 @@ class RecruitmentVerifyOperator(HeadraceOperator):
         raw: StoreUrl = "embedded:headrace-data",
         log_: StoreUrl = "embedded:headrace-data",
         result: StoreUrl = "embedded:headrace-data",
+        jobs: StoreUrl | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.raw = raw
         self.log_ = log_
         self.result = result
+        self.jobs = jobs
 
 
 class RecruitmentDeadLettersListOperator(HeadraceOperator):

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::recruitment::classes::Class;
+use crate::recruitment::columns::MAX_BID_MICROS;
 use crate::recruitment::event::{Event, EventFrame};
 use crate::recruitment::reason::{Reason, Refusal};
 
@@ -81,6 +82,9 @@ pub fn decode(frame: &DataFrame) -> Result<Decoded> {
     Ok(Decoded { events: events.finish()?, ids, offsets: numbers, rejected })
 }
 
+/// 1582-10-15, where the times of UUIDs begin.
+const FIRST_TIME_US: i64 = -12_219_292_800_000_000;
+
 /// The fields of a message as they are written; null is none.
 #[derive(Deserialize)]
 struct Fields<'a> {
@@ -121,7 +125,8 @@ fn read(value: &[u8], partition: i32) -> Result<(Option<[u8; 16]>, Event), Refus
     let custom_track = custom_track.transpose()?;
     let raw_ts = fields.ts.ok_or_else(|| Refusal::new(Reason::MissingTs, ""))?;
     let ts = text(raw_ts).and_then(|ts| civil::parse_timestamp(ts.as_bytes()));
-    let ts = ts.ok_or_else(|| Refusal::new(Reason::BadTs, shown(raw_ts)))?;
+    // Version 1 UUIDs begin there; a message without one must not bring times that a store cannot hold.
+    let ts = ts.filter(|ts| *ts >= FIRST_TIME_US).ok_or_else(|| Refusal::new(Reason::BadTs, shown(raw_ts)))?;
     let id = fields.event_id.map(event_id).transpose()?;
     let bid = fields.bid.map(amount).transpose()?;
     let campaign_id = identifier("campaign_id", fields.campaign_id)?;
@@ -165,7 +170,8 @@ fn event_id(raw: &RawValue) -> Result<[u8; 16], Refusal> {
 /// Reads the bid: its millionths, and whether it is below zero.
 fn amount(raw: &RawValue) -> Result<(i64, bool), Refusal> {
     let number = Number::parse(raw.get().as_bytes());
-    let amount = number.and_then(|number| Some((number.micros()?, number.is_negative())));
+    let amount = number
+        .and_then(|number| Some((number.micros().filter(|micros| *micros <= MAX_BID_MICROS)?, number.is_negative())));
     amount.ok_or_else(|| Refusal::new(Reason::BadNumber, format!("bid={}", raw.get())))
 }
 

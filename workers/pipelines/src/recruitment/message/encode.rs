@@ -60,10 +60,17 @@ pub fn encode(rows: &DataFrame) -> Result<DataFrame> {
     Ok(DataFrame::new(rows.height(), vec![keys.finish().into_column(), values.finish().into_column()])?)
 }
 
+/// Bytes of an event name that a message carries.
+const LONGEST_NAME: usize = 1_000;
+
 fn write_text(text: Option<&str>, out: &mut Vec<u8>) -> Result<()> {
     match text.filter(|text| !text.is_empty()) {
         None => out.extend_from_slice(b"null"),
-        Some(text) => serde_json::to_writer(out, text).map_err(|error| Error::data(error.to_string()))?,
+        Some(text) => {
+            // Event names are short; a text that is none must not make a message too large to send.
+            let end = text.floor_char_boundary(LONGEST_NAME);
+            serde_json::to_writer(out, &text[..end]).map_err(|error| Error::data(error.to_string()))?;
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use headrace_core::step::Parameters;
 use headrace_core::store::Store;
 use headrace_core::{Control, Error, Partition, Report, Result, StoreUrl};
 
-use crate::recruitment::clean_sink::CleanSink;
+use crate::recruitment::clean_sink::{CleanSink, ledger_partition};
 use crate::recruitment::companies::Companies;
 use crate::recruitment::message;
 use crate::recruitment::schema::{ResultSchema, TOPIC, job_table};
@@ -73,7 +73,9 @@ async fn open_jobs(clean: &Clean, to: &StoreUrl, results: &Arc<dyn Store>) -> Re
 /// Sets every partition's committed position back to the first message the topic holds.
 async fn restart(log: &dyn Log, topic: &str, results: &dyn Store, scope: &str) -> Result<()> {
     let extents = log.extents(topic).await?.unwrap_or_default();
-    let firsts = extents.iter().map(|extent| (Partition::new(format!("{topic}-{}", extent.partition)), extent.first));
+    let firsts = extents.iter().map(|extent| {
+        (ledger_partition(&log.name(), &Partition::new(format!("{topic}-{}", extent.partition))), extent.first)
+    });
     super::set_positions(results, scope, firsts.collect()).await
 }
 
@@ -86,7 +88,7 @@ impl Parameters for Clean {
     async fn run(self, control: Control) -> Result<Report> {
         let (from, to) = (super::store_url("from", &self.from)?, super::store_url("to", &self.to)?);
         let (topic, schema) = (from.topic(TOPIC)?, ResultSchema::of(&to)?);
-        let log = open_log(&from)?;
+        let log = open_log(&from).await?;
         if log.extents(&topic).await?.is_none() {
             return Err(Error::configuration(format!(
                 "topic {topic} does not exist in {}; run `headrace recruitment replay` first, or correct the URL",
@@ -110,7 +112,7 @@ impl Parameters for Clean {
             interval: self.interval,
         };
         let source = log.consume(&topic, &consume).await?;
-        let sink = CleanSink::new(results, schema, companies, topic, Some((log, dead_letter_topic)));
+        let sink = CleanSink::new(results, schema, companies, topic, log.name(), Some((log, dead_letter_topic)));
         let pipeline = Pipeline {
             source,
             transform: Arc::new(|batch| message::decode(&batch.frame)),

@@ -236,7 +236,7 @@ impl Parameters for Replay {
                     None => (store.clone(), headrace_core::Ident::new("job")?),
                 };
                 let companies = Companies::new(jobs, job_table(name)?, Duration::from_secs(60));
-                let sink = CleanSink::new(store.clone(), schema.clone(), companies, TOPIC.into(), None);
+                let sink = CleanSink::new(store.clone(), schema.clone(), companies, TOPIC.into(), String::new(), None);
                 replay_clean(&store, &schema, sink, &choice, fixes.as_ref(), &control).await?
             }
         };

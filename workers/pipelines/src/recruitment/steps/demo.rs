@@ -1,14 +1,11 @@
 //! `recruitment demo`: the whole job on the embedded store, with what it made as files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headrace_connectors::embedded::Embedded;
 use headrace_core::report::{Outcome, TextTable};
 use headrace_core::step::{Parameters, Step};
-use headrace_core::store::Store;
 use headrace_core::{Control, Error, Report, Result, StoreUrl};
 use serde_json::{Value, json};
 
@@ -17,6 +14,7 @@ use crate::recruitment::companies::Companies;
 use crate::recruitment::html::{self, Summary};
 use crate::recruitment::quality;
 use crate::recruitment::schema::{RawSchema, ResultSchema, job_table};
+use crate::stores::open_warehouse;
 
 /// Runs the whole job.
 #[derive(Clone, Debug, clap::Args)]
@@ -120,7 +118,7 @@ impl Parameters for Demo {
             return Ok(report);
         }
         let parsed = StoreUrl::parse(&url)?;
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(&parsed)?);
+        let store = open_warehouse(&parsed).await?;
         let (raw, results) = (RawSchema::of(&parsed)?, ResultSchema::of(&parsed)?);
         let jobs = job_table(parsed.table("job")?)?;
         let mut companies = Companies::new(store.clone(), jobs, Duration::from_secs(60));

@@ -16,6 +16,9 @@ use crate::recruitment::record;
 use crate::recruitment::schema::RawSchema;
 use crate::stores::{DEFAULT_STORE, open_raw};
 
+/// A longer record is refused with its place: as a dead letter it would not fit a row of every store.
+const LARGEST_RECORD: usize = 12 << 20;
+
 /// Loads a tracking CSV.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Load {
@@ -42,7 +45,11 @@ impl Parameters for Load {
         let url = super::store_url("to", &self.to)?;
         let schema = RawSchema::of(&url)?;
         // The file first: a wrong header must be told before a server is asked for anything.
-        let options = CsvOptions { batch_rows: self.batch_rows.max(1), ..CsvOptions::default() };
+        let options = CsvOptions {
+            batch_rows: self.batch_rows.max(1),
+            max_record_bytes: LARGEST_RECORD,
+            ..CsvOptions::default()
+        };
         let source = CsvSource::open(&self.file, options)?;
         record::check_header(source.header())
             .map_err(|difference| Error::data(format!("{}: wrong header: {difference}", self.file.display())))?;
@@ -56,7 +63,7 @@ impl Parameters for Load {
         control.progress.remaining_is_bytes.store(true, std::sync::atomic::Ordering::Relaxed);
         let left = source.remaining();
         control.progress.set_remaining(left);
-        let sink = LoadSink::new(store, schema, partition.to_string());
+        let sink = LoadSink::new(store, schema, super::source_name(&partition));
         let pipeline = Pipeline {
             source: Box::new(source),
             transform: Arc::new(|batch| record::parse(&batch.frame)),

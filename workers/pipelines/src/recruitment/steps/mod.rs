@@ -67,6 +67,14 @@ async fn set_positions(store: &dyn Store, scope: &str, positions: BTreeMap<Parti
     unit.commit(&reached, &Counts::default()).await
 }
 
+/// The name of a file in dead letters: its path, or the end of a path that is longer than a key may be.
+fn source_name(partition: &Partition) -> String {
+    const LONGEST: usize = 500;
+    let path = &partition.0;
+    let start = (path.len().saturating_sub(LONGEST)..=path.len()).find(|at| path.is_char_boundary(*at)).unwrap_or(0);
+    path[start..].to_owned()
+}
+
 /// Parses a store URL given as an option, naming the option in the error.
 fn store_url(option: &str, text: &str) -> Result<StoreUrl> {
     StoreUrl::parse(text).map_err(|error| Error::configuration(format!("--{option}: {error}")))

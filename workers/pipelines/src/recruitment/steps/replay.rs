@@ -123,13 +123,13 @@ impl Parameters for Replay {
         let (schema, topic) = (RawSchema::of(&from)?, to.topic(TOPIC)?);
         let store = open_raw(&from).await?;
         super::require_table(&*store, &schema.tracking.name, "load").await?;
-        let log = open_log(&to)?;
+        let log = open_log(&to).await?;
         log.create_topic(&topic, self.partitions).await?;
         // With its ledger: the table may have been filled by someone else.
         store.create(&[&schema.tracking]).await?;
         let scope = match self.order {
-            Order::Time => schema.replay_scope(&topic),
-            Order::Token => format!("{} by token", schema.replay_scope(&topic)),
+            Order::Time => schema.replay_scope(&log.name(), &topic),
+            Order::Token => format!("{} by token", schema.replay_scope(&log.name(), &topic)),
         };
         if self.again {
             store.forget(&scope).await?;

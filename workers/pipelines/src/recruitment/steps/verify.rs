@@ -1,20 +1,23 @@
 //! `recruitment verify`: recounts raw store and topic against the result.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use headrace_core::log::Consume;
 use headrace_core::report::Outcome;
 use headrace_core::step::Parameters;
-use headrace_core::{Control, Error, Report, Result, clock};
+use headrace_core::store::Store;
+use headrace_core::{Control, Error, Ident, Report, Result, clock};
 use polars::prelude::{BooleanChunked, DataFrame, NamedFrom, NewChunkedArray, Series};
 
 use crate::reading::{Pages, read_all};
 use crate::recruitment::classes::{self, ClassCounts};
+use crate::recruitment::companies::Companies;
 use crate::recruitment::hourly::{self, KEYS, SUMS};
 use crate::recruitment::message::{self, Decoded};
-use crate::recruitment::schema::{MESSAGE_COLUMNS, RawSchema, ResultSchema, TOPIC};
+use crate::recruitment::schema::{MESSAGE_COLUMNS, RawSchema, ResultSchema, TOPIC, job_table};
 use crate::recruitment::verify::{EventSet, compare, fold};
 use crate::stores::{DEFAULT_STORE, open_log, open_raw, open_warehouse};
 
@@ -30,6 +33,9 @@ pub struct Verify {
     /// The result.
     #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
     pub result: String,
+    /// The job dimension; the result's database if not given. Companies are compared if its table is there.
+    #[arg(long, value_name = "URL")]
+    pub jobs: Option<String>,
 }
 
 /// Everything counted of one place.
@@ -38,6 +44,7 @@ struct Recount {
     events: EventSet,
     seen: HashSet<[u8; 16], foldhash::fast::RandomState>,
     hourly: Option<DataFrame>,
+    unattributed: BTreeMap<(i64, String), i64>,
     classes: Vec<ClassCounts>,
     refused: u64,
     messages: u64,
@@ -52,6 +59,7 @@ impl Recount {
         let mask: BooleanChunked = BooleanChunked::from_iter_values("first".into(), first.into_iter());
         let events = decoded.events.filter(&mask)?;
         self.classes.push(classes::count_events(&events)?);
+        add_unattributed(&mut self.unattributed, &hourly::unattributed(&events)?)?;
         fold(&mut self.hourly, hourly::hourly(&events)?)
     }
 
@@ -82,11 +90,19 @@ impl Parameters for Verify {
         while let Some(page) = pages.next().await? {
             found.push(page);
         }
+        let companies = self.differing_companies(&store, &schema).await?;
         let between = raw.events.compare(&topic.events);
         // Where retention has removed messages the topic cannot tell what the result should be; the raw store can.
         let (right, source) = if trimmed { (&raw, "raw store") } else { (&topic, "topic") };
         let empty = hourly::hourly(&message::decode(&no_messages()?)?.events)?;
         let rows = compare(right.hourly.as_ref().unwrap_or(&empty), &found)?;
+
+        let mut unattributed = BTreeMap::new();
+        let mut pages = Pages::new(&*store, &schema.unattributed, &["ts", "custom_track", "events"]);
+        while let Some(page) = pages.next().await? {
+            add_unattributed(&mut unattributed, &page)?;
+        }
+        let wrong_unattributed = differing(&right.unattributed, &unattributed);
 
         let result_rows: usize = found.iter().map(DataFrame::height).sum();
         report.counts.read = raw.events.len() as u64 + topic.messages + result_rows as u64;
@@ -103,6 +119,8 @@ impl Parameters for Verify {
         report.fact("result rows missing", rows.missing);
         report.fact("result rows unexpected", rows.unexpected);
         report.fact("result rows different", rows.different);
+        report.fact("unattributed rows wrong", wrong_unattributed);
+        report.fact("companies wrong", companies.map_or(serde_json::Value::Null, Into::into));
         let mut counts = headrace_core::Counts::default();
         right.classes.iter().for_each(|classes| classes.add_to(&mut counts));
         report.counts.classes = counts.classes;
@@ -118,18 +136,28 @@ impl Parameters for Verify {
             );
         }
         let in_topic = if trimmed { between.different } else { between.missing + between.different };
-        let in_result = rows.missing + rows.unexpected + rows.different;
+        let wrong_companies = companies.unwrap_or_default();
+        let in_result = rows.missing + rows.unexpected + rows.different + wrong_unattributed + wrong_companies;
+        if between.unexpected > 0 {
+            let unexpected = between.unexpected;
+            report
+                .note(format!("{unexpected} events of the topic are not in the raw store: other producers sent them."));
+        }
         if in_topic + in_result == 0 {
-            report.note(format!(
-                "Right: the result equals a recount of the {source}, and the topic holds every raw row."
-            ));
+            let topic = if trimmed { "" } else { ", and the topic holds every raw row" };
+            report.note(format!("Right: the result equals a recount of the {source}{topic}."));
             return Ok(report);
         }
         report.outcome = Outcome::Different;
         if in_topic > 0 {
             report.note("The topic does not hold the raw store's rows as they are; run `headrace recruitment replay`.");
         }
-        if in_result > 0 {
+        if wrong_companies > 0 {
+            report.note(format!(
+                "{wrong_companies} jobs have another company in the dimension; run `headrace recruitment clean`."
+            ));
+        }
+        if in_result > wrong_companies {
             report.note(format!("The result differs from a recount of the {source}; if messages are left, run `headrace recruitment clean`."));
         }
         between.examples.into_iter().chain(rows.examples).for_each(|example| report.note(example));
@@ -141,6 +169,23 @@ fn stopped(mut report: Report) -> Report {
     report.outcome = Outcome::Stopped;
     report.note("Stopped on request before everything was compared.");
     report
+}
+
+/// Adds a table of unattributed events up.
+fn add_unattributed(sums: &mut BTreeMap<(i64, String), i64>, table: &DataFrame) -> Result<()> {
+    let (hours, names) = (table.column("ts")?.i64()?, table.column("custom_track")?.str()?);
+    let events = table.column("events")?.i64()?;
+    for ((hour, name), count) in hours.iter().zip(names.iter()).zip(events.iter()) {
+        let key = (hour.unwrap_or_default(), name.unwrap_or_default().to_owned());
+        *sums.entry(key).or_default() += count.unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Counts the keys whose sums differ.
+fn differing(right: &BTreeMap<(i64, String), i64>, found: &BTreeMap<(i64, String), i64>) -> u64 {
+    let keys: BTreeSet<_> = right.keys().chain(found.keys()).collect();
+    keys.into_iter().filter(|key| right.get(*key) != found.get(*key)).count() as u64
 }
 
 /// A frame of raw messages without rows.
@@ -157,6 +202,26 @@ fn no_messages() -> Result<DataFrame> {
 }
 
 impl Verify {
+    /// Counts the jobs whose rows have another company than the dimension; none where there is no dimension.
+    async fn differing_companies(&self, store: &Arc<dyn Store>, schema: &ResultSchema) -> Result<Option<u64>> {
+        let (dimension, name) = match &self.jobs {
+            Some(jobs) => {
+                let url = super::store_url("jobs", jobs)?;
+                (open_warehouse(&url).await?, url.table("job")?)
+            }
+            None => (store.clone(), Ident::new("job")?),
+        };
+        if !dimension.has_table(&name).await? {
+            return match &self.jobs {
+                Some(_) => super::require_table(&*dimension, &name, "jobs").await.map(|()| None),
+                None => Ok(None),
+            };
+        }
+        let mut companies = Companies::new(dimension, job_table(name)?, Duration::MAX);
+        companies.fetch().await?;
+        Ok(Some(companies.differing(&**store, &schema.result).await?.len() as u64))
+    }
+
     async fn recount_raw(&self, control: &Control) -> Result<Option<Recount>> {
         use headrace_core::batch::message_columns::{OFFSET, PARTITION};
         let url = super::store_url("raw", &self.raw)?;
@@ -182,7 +247,7 @@ impl Verify {
     async fn recount_topic(&self, control: &Control) -> Result<Option<(Recount, bool)>> {
         let url = super::store_url("log", &self.log)?;
         let topic = url.topic(TOPIC)?;
-        let log = open_log(&url)?;
+        let log = open_log(&url).await?;
         let Some(extents) = log.extents(&topic).await? else {
             return Err(Error::configuration(format!(
                 "topic {topic} does not exist in {}; run `headrace recruitment replay` first, or correct the URL",
