@@ -23,10 +23,10 @@ PARSE = """
 import sys, time
 import airflow.sdk
 from airflow.sdk import BaseOperator, Param, dag
-started = time.perf_counter()
+started = time.process_time()
 sys.path.insert(0, sys.argv[1])
 import recruitment, recruitment_report
-print(time.perf_counter() - started, "headrace._native" in sys.modules)
+print(time.process_time() - started, "headrace._native" in sys.modules)
 """
 
 JOBS = """

@@ -94,6 +94,27 @@ async fn wrong_rows_are_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wrong_companies_and_unattributed_events_are_found() {
+    for (sql, fact) in [
+        ("UPDATE result SET company_id = 5 WHERE job_id = 999999", "companies wrong"),
+        ("UPDATE job SET company_id = 5 WHERE id = 11", "companies wrong"),
+        ("UPDATE result_unattributed SET events = events + 1", "unattributed rows wrong"),
+        ("DELETE FROM result_unattributed", "unattributed rows wrong"),
+    ] {
+        let place = edge_place().await;
+        assert_eq!((&place.verify().await.facts[fact], place.verify().await.outcome), (&json!(0), Outcome::Complete));
+        tamper(&place, sql);
+        let report = place.verify().await;
+        assert_eq!((report.outcome, &report.facts[fact]), (Outcome::Different, &json!(1)), "{sql}");
+        assert_found(&report, &[], &[]);
+        if fact == "companies wrong" {
+            place.clean().await;
+            assert_eq!(place.verify().await.outcome, Outcome::Complete);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_and_messages_that_are_left_are_found() {
     let place = edge_place().await;
     let (header, _) =

@@ -1,4 +1,7 @@
 //! The id of a message whose producer sends none: made from its place, so it is the same however often it is read.
+//!
+//! The log's own name is no part of it: a broker that is reached by another address gives the same events. Messages of two
+//! logs would have to agree in topic, partition, offset and second to be taken for one.
 
 use headrace_transforms::time_uuid;
 use xxhash_rust::xxh3::Xxh3;

@@ -49,8 +49,14 @@ impl Parameters for Jobs {
         let partition = source.partition().clone();
         // The dimension is read whole every time: an upsert changes nothing where nothing has changed.
         super::set_positions(&*store, &scope, [(partition.clone(), 0)].into()).await?;
-        let sink =
-            JobSink { store, table, letters, scope, file: super::source_name(&partition), claims: BTreeMap::new() };
+        let sink = JobSink {
+            store,
+            table,
+            letters,
+            scope,
+            file: super::source_name(&self.file).await?,
+            claims: BTreeMap::new(),
+        };
         let pipeline = Pipeline {
             source: Box::new(source),
             transform: Arc::new(move |batch| columns.read(&batch.frame)),

@@ -63,7 +63,7 @@ impl Parameters for Load {
         control.progress.remaining_is_bytes.store(true, std::sync::atomic::Ordering::Relaxed);
         let left = source.remaining();
         control.progress.set_remaining(left);
-        let sink = LoadSink::new(store, schema, super::source_name(&partition));
+        let sink = LoadSink::new(store, schema, super::source_name(&self.file).await?);
         let pipeline = Pipeline {
             source: Box::new(source),
             transform: Arc::new(|batch| record::parse(&batch.frame)),

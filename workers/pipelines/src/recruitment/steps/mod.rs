@@ -11,12 +11,16 @@ mod simulate;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
 
 use headrace_core::position::Reached;
 use headrace_core::run::Finished;
 use headrace_core::step::Step;
 use headrace_core::store::Store;
 use headrace_core::{Counts, Error, Partition, Position, Report, Result, StoreUrl};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use clean::Clean;
 pub use dead_letters::{List, Replay as ReplayDeadLetters, Show};
@@ -67,12 +71,24 @@ async fn set_positions(store: &dyn Store, scope: &str, positions: BTreeMap<Parti
     unit.commit(&reached, &Counts::default()).await
 }
 
-/// The name of a file in dead letters: its path, or the end of a path that is longer than a key may be.
-fn source_name(partition: &Partition) -> String {
-    const LONGEST: usize = 500;
-    let path = &partition.0;
-    let start = (path.len().saturating_sub(LONGEST)..=path.len()).find(|at| path.is_char_boundary(*at)).unwrap_or(0);
-    path[start..].to_owned()
+/// The name of a file in dead letters: its path and a mark of how it begins, so that another file that comes under the same path
+/// does not take the place of the first one's letters. The beginning of a path that is longer than a key may be is left out.
+async fn source_name(path: &Path) -> Result<String> {
+    const LONGEST: usize = 490;
+    const BEGINNING: u64 = 64 << 10;
+    let file = path.to_owned();
+    let read = move || -> std::io::Result<(String, u64)> {
+        let mut beginning = Vec::new();
+        std::fs::File::open(&file)?.take(BEGINNING).read_to_end(&mut beginning)?;
+        Ok((file.canonicalize()?.to_string_lossy().into_owned(), xxh3_64(&beginning)))
+    };
+    let failed = |error: std::io::Error| Error::external(format!("cannot read file `{}`", path.display()), error);
+    let (whole, mark) = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Error::external(format!("cannot read file `{}`", path.display()), error))?
+        .map_err(failed)?;
+    let start = whole.ceil_char_boundary(whole.len().saturating_sub(LONGEST));
+    Ok(format!("{}#{:08x}", &whole[start..], mark as u32))
 }
 
 /// Parses a store URL given as an option, naming the option in the error.
