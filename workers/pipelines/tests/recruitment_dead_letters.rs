@@ -58,6 +58,28 @@ async fn letters_are_listed_and_shown_with_their_text() {
     assert_eq!(error.kind(), ErrorKind::Configuration);
 }
 
+/// A file that is replaced every day under the same name does not overwrite what was refused yesterday; one that only grew is
+/// still the same file.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_of_a_replaced_file_are_kept_apart() {
+    let place = Place::embedded();
+    let text = golden_text("edge_tracking.csv");
+    let header = text.lines().next().unwrap();
+    let day = |day: u32| format!("{header}\n{day},bad\n");
+    let file = place.write("daily.csv", day(1));
+    assert_eq!(fates(&place.load(&file).await), [1, 0, 0, 1, 0]);
+    std::fs::write(&file, day(2)).unwrap();
+    assert_eq!(fates(&place.load(&file).await), [1, 0, 0, 1, 0]);
+    let again = done::<Load>(place.load_values(&file, json!({ "restart": true }))).await;
+    assert_eq!((fates(&again), kept(&place).await.len()), ([1, 0, 0, 1, 0], 2));
+    std::fs::write(&file, day(2) + "3,bad\n").unwrap();
+    assert_eq!(fates(&place.load(&file).await), [1, 0, 0, 1, 0]);
+    let letters = kept(&place).await;
+    let mut raw: Vec<&[u8]> = letters.iter().filter_map(|letter| letter.raw.as_deref()).collect();
+    raw.sort_unstable();
+    assert_eq!(raw, [&b"1,bad"[..], b"2,bad", b"3,bad"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_text_are_kept_as_they_came() {
     let place = Place::embedded();

@@ -129,9 +129,12 @@ pub async fn assert_letters_come_back_once(place: &Place, name: &str, random: &m
     let broken: Vec<String> = sound.iter().map(|record| format!("{record},more")).collect();
     let file = place.write(&format!("broken{name}.csv"), format!("{header}\n{}\n", broken.join("\n")));
     assert_eq!(place.load(&file).await.counts.dead_lettered, sound.len() as u64);
-    let source = file.canonicalize().unwrap().to_str().unwrap().to_owned();
-    let fix = |(at, record): (usize, &&str)| ((source.clone(), (at + 1).to_string()), (*record).to_owned());
-    let fixes: Fixes = sound.iter().enumerate().map(fix).collect();
+    let mut fixes = Fixes::new();
+    for letter in place.letters("load", serde_json::json!({ "reason": "column_count" })).await {
+        let [source, position] = ["source", "position"].map(|name| letter[name].as_str().unwrap().to_owned());
+        let record = sound[position.parse::<usize>().unwrap() - 1].to_owned();
+        fixes.insert((source, position), record);
+    }
     replay_letters(place, &fixes, faults).await;
     assert_eq!(place.letters("load", serde_json::json!({})).await.len(), 0, "all are settled");
     // What is settled is known: the same records are copies now, and all of them are there to be replayed.

@@ -80,6 +80,10 @@ async fn source_name(path: &Path) -> Result<String> {
     let read = move || -> std::io::Result<(String, u64)> {
         let mut beginning = Vec::new();
         std::fs::File::open(&file)?.take(BEGINNING).read_to_end(&mut beginning)?;
+        // Header and first record: a file that grows keeps them.
+        let lines = beginning.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+        let end = lines.take(2).last().unwrap_or(beginning.len());
+        beginning.truncate(end);
         Ok((file.canonicalize()?.to_string_lossy().into_owned(), xxh3_64(&beginning)))
     };
     let failed = |error: std::io::Error| Error::external(format!("cannot read file `{}`", path.display()), error);
