@@ -59,7 +59,8 @@ def render_operators(system: str, steps: list[dict[str, Any]]) -> str:
     lines = [f'"""The steps of {system} as Airflow operators. Written by pylib/generate.py from the steps; do not edit."""', ""]
     lines += ["from __future__ import annotations", "", "from typing import TYPE_CHECKING, Any"]
     lines[-1] += ", Literal" if "Literal[" in body else ""
-    lines += ["", "from headrace.airflow.operator import HeadraceOperator", ""]
+    lines += ["", "from headrace.airflow.lineage import Dataset"] if "Dataset(" in body else [""]
+    lines += ["from headrace.airflow.operator import HeadraceOperator", ""]
     lines += ["if TYPE_CHECKING:", f"    from headrace._run import {', '.join(types)}", ""] if types else []
     lines += ["__all__ = ["] + [f'    "{class_name(step)}",' for step in steps] + ["]"]
     return "\n".join(lines) + "\n\n\n" + body + "\n"
@@ -76,11 +77,21 @@ def operator(step: dict[str, Any]) -> str:
     lines += [f'    headrace_step = ("{step["system"]}", "{step["name"]}")', "    headrace_parameters = {"]
     lines += [f'        "{parameter["name"]}": "{parameter["type"]}",' for parameter in parameters] + ["    }"]
     lines += ["    template_fields = ("] + [f'        "{name}",' for name in names] + ["    )"]
+    lines += ["    headrace_datasets = (", *(f"        {dataset(each)}," for each in step["datasets"]), "    )"] if step["datasets"] else []
     lines += [f'    custom_operator_name = "headrace {step["system"]} {step["name"]}"', "", "    def __init__("]
     lines += ["        self,", "        *,"]
     lines += [f"        {declaration(p, name)}," for name, p in zip(names, parameters, strict=True)]
     lines += ["        **kwargs: Any,", "    ) -> None:", "        super().__init__(**kwargs)"]
     return "\n".join(lines + [f"        self.{name} = {name}" for name in names])
+
+
+def dataset(each: dict[str, Any]) -> str:
+    """A data set that a parameter names."""
+    values = [each["parameter"], "output" if each["output"] else "input", each["kind"]]
+    words = [json.dumps(value) for value in values + ([each["name"]] if each["name"] else [])]
+    if each["when"]:
+        words.append(f"when={json.dumps(each['when'])}")
+    return f"Dataset({', '.join(words)})"
 
 
 def class_name(step: dict[str, Any]) -> str:

@@ -56,10 +56,30 @@ impl ArrowTable {
 /// Aggregates a table of message fields to the hourly table.
 #[pyfunction]
 pub(crate) fn recruitment_hourly(py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
-    let frame = import(frame, &one_pass::COLUMNS)?;
+    transformed(py, import(frame, &one_pass::COLUMNS)?, one_pass::recruitment_hourly)
+}
+
+/// Aggregates message fields of some events to a part of the hourly table.
+#[pyfunction]
+pub(crate) fn recruitment_hourly_part(py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
+    transformed(py, import(frame, &one_pass::COLUMNS)?, one_pass::recruitment_hourly_part)
+}
+
+/// Adds parts of the hourly table up.
+#[pyfunction]
+pub(crate) fn recruitment_hourly_whole(py: Python<'_>, parts: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
+    transformed(py, import(parts, &one_pass::PART_COLUMNS)?, one_pass::recruitment_hourly_whole)
+}
+
+/// Runs a transform on a thread of the runtime, the interpreter released.
+fn transformed(
+    py: Python<'_>,
+    frame: DataFrame,
+    transform: fn(&DataFrame) -> headrace_core::Result<DataFrame>,
+) -> PyResult<ArrowTable> {
     let work = tokio::task::spawn_blocking;
-    let ended = Caller::default()
-        .wait(py, &Control::default(), async move { work(move || one_pass::recruitment_hourly(&frame)).await })?;
+    let ended =
+        Caller::default().wait(py, &Control::default(), async move { work(move || transform(&frame)).await })?;
     let frame = ended.map_err(|cause| crate::error::internal(&cause.to_string()))?.map_err(|error| raised(&error))?;
     Ok(ArrowTable { frame })
 }

@@ -20,5 +20,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<arrow::ArrowTable>()?;
     module.add_function(wrap_pyfunction!(step::describe, module)?)?;
     module.add_function(wrap_pyfunction!(step::run_step, module)?)?;
-    module.add_function(wrap_pyfunction!(arrow::recruitment_hourly, module)?)
+    module.add_function(wrap_pyfunction!(arrow::recruitment_hourly, module)?)?;
+    module.add_function(wrap_pyfunction!(arrow::recruitment_hourly_part, module)?)?;
+    module.add_function(wrap_pyfunction!(arrow::recruitment_hourly_whole, module)?)
 }

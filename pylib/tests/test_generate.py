@@ -56,12 +56,20 @@ def test_an_operator_keeps_clear_of_what_airflows_have() -> None:
         base | {"name": "from", "type": "path", "required": True},
         base | {"name": "rows", "type": "int", "default": "5"},
     ]
-    text = generate.operator({"system": "s", "name": "dead-letters list", "about": "List", "parameters": parameters})
+    datasets = [
+        {"parameter": "from", "output": False, "kind": "file", "name": None, "when": None},
+        {"parameter": "log", "output": True, "kind": "topic", "name": "t", "when": {"rows": ["5"]}},
+    ]
+    step = {"system": "s", "name": "dead-letters list", "about": "List", "parameters": parameters, "datasets": datasets}
+    text = generate.operator(step)
     compile("from __future__ import annotations\n" + text, "generated", "exec")
     lines = [line.strip() for line in text.splitlines()]
     assert lines[0] == "class SDeadLettersListOperator(HeadraceOperator):"
     assert lines.index("from_: File,") < lines.index("log_: StoreUrl | None = None,") < lines.index("rows: int | str = 5,")
     assert lines.index('"from": "path",') < lines.index('"log": "url",')
+    assert 'Dataset("from", "input", "file"),' in lines
+    assert 'Dataset("log", "output", "topic", "t", when={"rows": ["5"]}),' in lines
+    assert "headrace_datasets" not in generate.operator(step | {"datasets": []})
     assert "log_: Help, or conn:ID/PATH." in lines and "self.log_ = log_" in lines
 
 
@@ -70,7 +78,7 @@ def test_a_report_is_what_the_command_line_prints() -> None:
 
     values = {"step": "x y", "outcome": "complete", "read": 3, "written": 1, "duplicate": 1, "dead_lettered": 1}
     values |= {"ignored": 0, "bytes": 9, "classes": {"a": 1}, "seconds": 0.5, "rows_per_second": 6.0}
-    values |= {"positions": {"p": 3}, "facts": {}, "notes": ["n"]}
+    values |= {"positions": {"p": 3}, "begun": {"p": None}, "facts": {}, "notes": ["n"]}
     table = {"title": "t", "columns": ["a"], "rows": [["1"]]}
     report = Report.from_json(json.dumps(values | {"table": table, "unknown": 1}))
     assert report.to_dict() == values

@@ -46,7 +46,7 @@ def run(
     """Runs a step with values by parameter name; ``urls`` names those that are store URLs."""
     from headrace import _native
 
-    words = {key: _word(value, key in urls) for key, value in values.items() if value is not None}
+    words = {key: word(value, key in urls) for key, value in values.items() if value is not None}
     token = token or CancellationToken()
     with _terminable(token):
         text = _native.run_step(
@@ -64,7 +64,8 @@ def run(
     return report
 
 
-def _word(value: object, is_url: bool) -> object:
+def word(value: object, is_url: bool) -> object:
+    """A value as the step's parser takes it; a path that stands for a store becomes its URL."""
     if isinstance(value, os.PathLike):
         path = os.fspath(value)
         if not is_url:
@@ -79,7 +80,7 @@ def _word(value: object, is_url: bool) -> object:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (list, tuple)):
-        return [_word(part, is_url) for part in value]
+        return [word(part, is_url) for part in value]
     return value
 
 

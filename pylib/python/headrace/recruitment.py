@@ -15,6 +15,7 @@ __all__ = [
     "jobs",
     "replay",
     "clean",
+    "lag",
     "export",
     "verify",
     "dead_letters_list",
@@ -120,6 +121,7 @@ def load(
     file: File,
     *,
     to: StoreUrl = "embedded:headrace-data",
+    split: str | None = None,
     restart: bool = False,
     batch_rows: int = 50_000,
     token: CancellationToken | None = None,
@@ -130,8 +132,11 @@ def load(
     Args:
         file: The tracking CSV: comma, UTF-8, header, 30 columns.
         to: The raw store: cassandra://HOST/KEYSPACE/TABLE or embedded:DIRECTORY.
-        restart: Read the file again from its beginning, though it was loaded before; rows already stored count as
-            duplicates.
+        split: Load only one part of the file, as in 2/8, while other workers load the others: in any order,
+            together they give what one load of the whole file gives. Every worker must see the file under the
+            same path.
+        restart: Read the file, or this part of it, again from its beginning, though it was loaded before; rows
+            already stored count as duplicates.
         batch_rows: Records per batch: the unit of commit.
         token: Stops the step from elsewhere.
         on_progress: Called once a second with how far the step is.
@@ -148,6 +153,7 @@ def load(
     values = {
         "file": file,
         "to": to,
+        "split": split,
         "restart": restart,
         "batch_rows": batch_rows,
     }
@@ -292,6 +298,37 @@ def clean(
         "group": group,
     }
     return run("recruitment", "clean", values, ["from", "jobs", "to"], token, on_progress)
+
+
+def lag(
+    *,
+    from_: StoreUrl = "embedded:headrace-data",
+    to: StoreUrl = "embedded:headrace-data",
+    token: CancellationToken | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Tell how many messages of a topic `clean` has not committed yet, by partition.
+
+    Args:
+        from_: The log: kafka://HOST/TOPIC or embedded:DIRECTORY.
+        to: The result that `clean` keeps: mysql://USER@HOST/DATABASE/TABLE or embedded:DIRECTORY.
+        token: Stops the step from elsewhere.
+        on_progress: Called once a second with how far the step is.
+
+    Returns:
+        The report: counts of rows by fate, positions, facts.
+
+    Raises:
+        headrace.ConfigError: The set-up is wrong.
+        headrace.DataError: The input cannot be used.
+        headrace.ExternalError: Something outside failed; trying again can help.
+        headrace.Stopped: It was stopped, with its position committed.
+    """
+    values = {
+        "from": from_,
+        "to": to,
+    }
+    return run("recruitment", "lag", values, ["from", "to"], token, on_progress)
 
 
 def export(

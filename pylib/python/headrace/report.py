@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 
@@ -52,6 +52,8 @@ class Report:
     """Named facts beside the counts: files written, rows by table, differences found."""
     notes: tuple[str, ...]
     """Sentences for the reader."""
+    begun: Mapping[str, int | None] = field(default_factory=dict)
+    """Where each partition stood before; none for one that had never been committed."""
     table: Table | None = None
     """Rows to show: the top of a result, a list of dead letters."""
 
@@ -63,12 +65,12 @@ class Report:
         if table := values.get("table"):
             rows = tuple(tuple(row) for row in table["rows"])
             values["table"] = Table(table["title"], tuple(table["columns"]), rows)
-        names = {field.name for field in fields(cls)}
+        names = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, as they go into JSON or an XCom; without the table."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "table"}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "table"}
         return values | {"notes": list(self.notes)}
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 //! The first SIGINT or SIGTERM stops the step at a batch boundary with its position committed; a second one ends
 //! the program at once, which loses nothing either, only time.
 
+use std::fs::File;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +21,19 @@ use crate::{exit, logs, output, report};
 /// How long threads that a step has left behind may take to end.
 const LEFT_BEHIND: Duration = Duration::from_millis(200);
 
+/// File descriptors without which no step can work: the runtime's, the store's and the input's.
+const DESCRIPTORS: usize = 32;
+/// SIGXFSZ, which ends a process whose file exceeds its limit. Listened to, the write fails instead and is told.
+const FILE_SIZE_EXCEEDED: i32 = 25;
+
+/// Tells early that file descriptors are too few: the runtime would panic.
+fn check_descriptors() -> Result<(), Error> {
+    let opened: Result<Vec<File>, _> = (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
+    opened.map(drop).map_err(|error| {
+        Error::configuration(format!("too few file descriptors: {error}; raise the limit with `ulimit -n 256` or more"))
+    })
+}
+
 /// Runs a step and prints its report.
 pub(crate) fn execute(step: &Step, words: ArgMatches, options: &Options) -> ExitCode {
     let name = format!("{} {}", step.system, step.name);
@@ -27,6 +41,9 @@ pub(crate) fn execute(step: &Step, words: ArgMatches, options: &Options) -> Exit
     if let Err(text) = logs::start(options, display.bar()) {
         output::complain(&format!("headrace: {text}"));
         return ExitCode::from(2);
+    }
+    if let Err(error) = check_descriptors() {
+        return exit::failure(&error);
     }
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -47,6 +64,8 @@ pub(crate) fn execute(step: &Step, words: ArgMatches, options: &Options) -> Exit
 
 /// The step's end, none after a panic.
 async fn run(step: Step, words: ArgMatches, display: &Display) -> Option<Result<Report, Error>> {
+    // Before the step writes anything.
+    let _file_size = listen(SignalKind::from_raw(FILE_SIZE_EXCEEDED));
     let control = Control::default();
     let given = control.clone();
     let mut running = tokio::spawn(async move { step.run(&words, given).await });

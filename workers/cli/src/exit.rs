@@ -9,6 +9,7 @@ use headrace_core::step::mask_command_error;
 use headrace_core::{Error, ErrorKind, Report};
 
 use crate::output::complain;
+use crate::table::visible;
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -54,9 +55,9 @@ fn hint(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// The text with line breaks and runs of blanks as one blank.
+/// The text with line breaks and runs of blanks as one blank, and no other control characters.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    visible(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Makes a panic one line that says it is a fault of the program.
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_with_a_hint() {
-        assert_eq!(one_line("a\n  b\tc"), "a b c");
+        assert_eq!(one_line("a\n  b\tc\u{1b}[2J"), "a b c\\u{1b}[2J");
         assert!(hint(&Error::external("cannot write", "reset")).is_some_and(|text| text.contains("run the same")));
         assert!(hint(&Error::configuration("wrong password")).is_some_and(|text| text.contains("--help")));
         assert_eq!(hint(&Error::data("wrong header")), None);

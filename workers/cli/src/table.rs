@@ -7,7 +7,7 @@ use headrace_core::progress::thousands;
 /// Aligns rows of cells; the first row is the header.
 pub(crate) fn align(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
+    let cell = |row: &[String], column: usize| row.get(column).map(|text| visible(text)).unwrap_or_default();
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0))
         .collect();
@@ -24,6 +24,12 @@ pub(crate) fn align(rows: &[Vec<String>]) -> Vec<String> {
             cells.join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+/// A text without control characters: data must not command the terminal, nor break the table.
+pub(crate) fn visible(text: &str) -> String {
+    let letter = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    if text.contains(char::is_control) { text.chars().map(letter).collect() } else { text.to_owned() }
 }
 
 fn is_number(text: &str) -> bool {
@@ -80,6 +86,12 @@ mod tests {
         let lines = of_objects(&rows).unwrap_or_default();
         assert_eq!(lines, ["  job  name  zone", "    7  a", "12345        x"]);
         assert!(of_objects(&[json!(1)]).is_none());
+    }
+
+    #[test]
+    fn data_does_not_command_the_terminal() {
+        let rows = [json!({"name": "a\u{1b}[2J\nb", "x": "é"})];
+        assert_eq!(of_objects(&rows).unwrap_or_default(), ["name           x", "a\\u{1b}[2J\\nb  é"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panics and say what they skip")]
 
 mod cassandra_faults;
+mod cassandra_turns;
 mod conformance;
 
 use std::collections::BTreeSet;

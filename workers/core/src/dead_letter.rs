@@ -2,8 +2,9 @@
 
 use polars::prelude::{Column as Series, DataFrame, NamedFrom, Series as PolarsSeries};
 
+use crate::store::Unit;
 use crate::table::{Kind, Merge, Table};
-use crate::{Ident, Result};
+use crate::{Ident, Result, clock, failpoint, failpoint::Point};
 
 /// One refused row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,20 +29,52 @@ pub struct DeadLetter {
     pub replays: i64,
 }
 
+impl DeadLetter {
+    /// A row refused now, at a place of a source, without key.
+    pub fn refused(source: &str, position: String, reason: &str, detail: String, raw: Option<Vec<u8>>) -> Self {
+        Self {
+            source: source.to_owned(),
+            position,
+            reason: reason.to_owned(),
+            detail,
+            key: None,
+            raw,
+            failed_at_us: clock::now_us(),
+            settled_at_us: None,
+            replays: 0,
+        }
+    }
+}
+
+/// Writes dead letters, if there are any.
+///
+/// # Errors
+/// When the store fails.
+pub async fn write(unit: &mut dyn Unit, table: &Table, letters: &[DeadLetter]) -> Result<()> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    failpoint::before(Point::DeadLetter)?;
+    unit.upsert(table, &to_frame(letters)?).await?;
+    failpoint::after(Point::DeadLetter)
+}
+
 /// The table of dead letters.
 ///
 /// # Errors
 /// When the name is not usable.
 pub fn table(name: Ident) -> Result<Table> {
+    // A row that is refused again, when its file is read again from the beginning, stays settled, with the text that settled it.
+    let open = Merge::ReplaceWhileNull("settled_at");
     Table::new(name)
         .key("source", Kind::Name(512))?
         .key("position", Kind::Name(64))?
-        .column("reason", Kind::Name(64), false, Merge::Replace)?
-        .value("detail", Kind::Text)?
-        .value("message_key", Kind::Bytes)?
-        .value("raw", Kind::Bytes)?
-        .column("failed_at", Kind::DateTime, false, Merge::Replace)?
-        .value("settled_at", Kind::DateTime)?
+        .column("reason", Kind::Name(64), false, open)?
+        .column("detail", Kind::Text, true, open)?
+        .column("message_key", Kind::Bytes, true, open)?
+        .column("raw", Kind::Bytes, true, open)?
+        .column("failed_at", Kind::DateTime, false, open)?
+        .column("settled_at", Kind::DateTime, true, Merge::First)?
         .column("replays", Kind::Int, false, Merge::Replace)
 }
 

@@ -4,13 +4,16 @@
 //! - [`batch`]: a Polars frame and the positions reached after it.
 //! - [`position`]: partitions, positions and claims on them.
 //! - [`source`], [`sink`]: where batches come from and where they are committed.
+//! - [`ledger_sink`]: the sink of steps that keep their ledger in a store; a step gives what it does in a unit of work.
 //! - [`run`]: the one run loop: claim, read, transform and commit side by side, stop, retry.
 //! - [`store`]: tables, units of work and the ledger, as every keyed store offers them.
 //! - [`log`]: topics, as every message log offers them.
+//! - [`ledger_format`]: refuses a ledger that a newer release has written.
 //! - [`table`], [`ident`]: typed descriptions of tables; names that cannot inject.
 //! - [`dead_letter`]: rows that were refused, with reason, position and raw text.
 //! - [`step`]: a step declared once, seen from the command line, Python and Airflow.
 //! - [`report`], [`control`], [`progress`]: what a run tells, how it is stopped, how it is watched.
+//! - [`failpoint`]: named places where a build for tests can be told to die.
 //! - [`store_url`], [`secret`], [`error`], [`clock`], [`retry`], [`bounded`], [`per_process`]: the small things everyone needs.
 
 pub mod batch;
@@ -19,7 +22,10 @@ pub mod clock;
 pub mod control;
 pub mod dead_letter;
 pub mod error;
+pub mod failpoint;
 pub mod ident;
+pub mod ledger_format;
+pub mod ledger_sink;
 pub mod log;
 pub mod per_process;
 pub mod position;

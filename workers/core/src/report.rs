@@ -38,6 +38,31 @@ impl Counts {
         }
     }
 
+    /// Takes other counts off these, as far as they go, and gives back the rest.
+    #[must_use]
+    pub fn take_off(&mut self, other: &Counts) -> Counts {
+        fn take(from: &mut u64, count: u64) -> u64 {
+            let rest = count.saturating_sub(*from);
+            *from = from.saturating_sub(count);
+            rest
+        }
+        let mut rest = Counts {
+            read: take(&mut self.read, other.read),
+            written: take(&mut self.written, other.written),
+            duplicate: take(&mut self.duplicate, other.duplicate),
+            dead_lettered: take(&mut self.dead_lettered, other.dead_lettered),
+            ignored: take(&mut self.ignored, other.ignored),
+            bytes: take(&mut self.bytes, other.bytes),
+            classes: BTreeMap::new(),
+        };
+        for (class, count) in &other.classes {
+            let left = self.classes.get_mut(class).map_or(*count, |from| take(from, *count));
+            rest.class(class, left);
+        }
+        self.classes.retain(|_, count| *count > 0);
+        rest
+    }
+
     /// Adds to one class.
     pub fn class(&mut self, name: impl Into<String>, count: u64) {
         if count > 0 {
@@ -80,6 +105,9 @@ pub struct Report {
     pub rows_per_second: f64,
     /// Where each partition stands.
     pub positions: BTreeMap<String, i64>,
+    /// Where each partition stood before, none where nothing had been committed.
+    #[serde(default)]
+    pub begun: BTreeMap<String, Option<i64>>,
     /// Named facts beside the counts: files written, rows by table, warnings of a comparison.
     pub facts: BTreeMap<String, serde_json::Value>,
     /// Sentences for the reader.
@@ -114,5 +142,26 @@ impl Report {
     /// Adds a sentence.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    fn counts(read: u64, written: u64, class: u64) -> Counts {
+        let mut counts = Counts { read, written, ..Counts::default() };
+        counts.class("a", class);
+        counts
+    }
+
+    #[test]
+    fn what_cannot_be_taken_off_comes_back() {
+        let mut total = counts(5, 3, 2);
+        assert_eq!(total.take_off(&counts(2, 4, 2)), counts(0, 1, 0));
+        assert_eq!(total, counts(3, 0, 0));
+        let mut more = counts(0, 0, 1);
+        more.class("b", 3);
+        assert_eq!(total.take_off(&more), more);
     }
 }

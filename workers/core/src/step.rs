@@ -13,8 +13,12 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use serde_json::{Map, Value, json};
 
+use crate::report::Outcome;
 use crate::secret::mask_word;
 use crate::{Control, Error, Report, Result, StoreUrl};
+
+/// How long a step may take to hear a stop; the run loop takes less.
+const STOP_PATIENCE: Duration = Duration::from_millis(3_200);
 
 /// The parameters of a step, and the step itself.
 #[async_trait]
@@ -33,6 +37,39 @@ pub trait Parameters: Args + Send + Sized + 'static {
     async fn run(self, control: Control) -> Result<Report>;
 }
 
+/// What a parameter names, as data catalogues list it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A file or directory.
+    File,
+    /// A table of a store; the name where the URL gives none.
+    Table(&'static str),
+    /// A topic of a log; the name where the URL gives none.
+    Topic(&'static str),
+}
+
+/// A data set that a step reads or writes.
+#[derive(Clone, Debug)]
+struct Dataset {
+    parameter: &'static str,
+    is_output: bool,
+    holds: Holds,
+    /// Only with one of these values of another parameter.
+    when: Option<(&'static str, &'static [&'static str])>,
+}
+
+impl Dataset {
+    fn describe(&self) -> Value {
+        let (kind, name) = match self.holds {
+            Holds::File => ("file", Value::Null),
+            Holds::Table(name) => ("table", name.into()),
+            Holds::Topic(name) => ("topic", name.into()),
+        };
+        let when = self.when.map(|(parameter, values)| json!({ parameter: values }));
+        json!({ "parameter": self.parameter, "output": self.is_output, "kind": kind, "name": name, "when": when })
+    }
+}
+
 type Running = Pin<Box<dyn Future<Output = Result<Report>> + Send>>;
 
 /// A step, without its parameter type.
@@ -46,6 +83,7 @@ pub struct Step {
     pub about: &'static str,
     augment: fn(Command) -> Command,
     start: fn(&ArgMatches, Control) -> Result<Running>,
+    datasets: Vec<Dataset>,
 }
 
 impl Step {
@@ -61,7 +99,37 @@ impl Step {
                     P::from_arg_matches(matches).map_err(|error| Error::configuration(error.to_string()))?;
                 Ok(Box::pin(parameters.run(control)))
             },
+            datasets: Vec::new(),
         }
+    }
+
+    /// Says that a parameter names something the step reads.
+    #[must_use]
+    pub fn reads(self, parameter: &'static str, holds: Holds) -> Self {
+        self.with(Dataset { parameter, is_output: false, holds, when: None })
+    }
+
+    /// Says that a parameter names something the step reads when another parameter has one of some values.
+    #[must_use]
+    pub fn reads_when(
+        self,
+        parameter: &'static str,
+        holds: Holds,
+        other: &'static str,
+        values: &'static [&'static str],
+    ) -> Self {
+        self.with(Dataset { parameter, is_output: false, holds, when: Some((other, values)) })
+    }
+
+    /// Says that a parameter names something the step writes.
+    #[must_use]
+    pub fn writes(self, parameter: &'static str, holds: Holds) -> Self {
+        self.with(Dataset { parameter, is_output: true, holds, when: None })
+    }
+
+    fn with(mut self, dataset: Dataset) -> Self {
+        self.datasets.push(dataset);
+        self
     }
 
     /// The last word of the name, as the command line shows it.
@@ -88,7 +156,17 @@ impl Step {
     /// Those of the step, and a configuration error for parameters that do not fit.
     pub async fn run(&self, matches: &ArgMatches, control: Control) -> Result<Report> {
         let started = Instant::now();
-        let mut report = (self.start)(matches, control)?.await?;
+        let running = (self.start)(matches, control.clone())?;
+        let unheard = async {
+            control.stopping().await;
+            tokio::time::sleep(STOP_PATIENCE).await;
+        };
+        let mut report = tokio::select! {
+            biased;
+            report = running => report?,
+            // It waits for a store that does not answer. What it has not committed is not there, as after a kill.
+            () = unheard => Report { outcome: Outcome::Stopped, ..Report::default() },
+        };
         report.step = format!("{} {}", self.system, self.name);
         report.seconds = started.elapsed().as_secs_f64();
         report.rows_per_second = if report.seconds > 0.0 { report.counts.read as f64 / report.seconds } else { 0.0 };
@@ -134,12 +212,19 @@ impl Step {
         Ok(options)
     }
 
-    /// Describes the step for generators of other faces: names, help, types, defaults.
+    /// Describes the step for generators of other faces: names, help, types, defaults, data sets.
     pub fn describe(&self) -> Value {
         let command = self.command();
         let parameters: Vec<Value> =
             command.get_arguments().filter(|argument| !argument.is_hide_set()).map(describe_argument).collect();
-        json!({ "system": self.system, "name": self.name, "about": self.about, "parameters": parameters })
+        let datasets: Vec<Value> = self.datasets.iter().map(Dataset::describe).collect();
+        json!({
+            "system": self.system,
+            "name": self.name,
+            "about": self.about,
+            "parameters": parameters,
+            "datasets": datasets,
+        })
     }
 }
 
@@ -231,9 +316,11 @@ fn first_paragraph(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Parameters, Step};
+    use super::{Holds, Parameters, Step};
+    use crate::report::Outcome;
     use crate::{Control, Report, Result};
     use serde_json::{Map, json};
+    use std::time::Duration;
 
     #[derive(clap::Args)]
     struct Sample {
@@ -269,6 +356,30 @@ mod tests {
         runtime.block_on(Step::of::<Sample>().run_values(&values, Control::default()))
     }
 
+    #[derive(clap::Args)]
+    struct Deaf {}
+
+    #[async_trait::async_trait]
+    impl Parameters for Deaf {
+        const SYSTEM: &'static str = "test";
+        const NAME: &'static str = "deaf";
+        const ABOUT: &'static str = "Waits for a store that does not answer.";
+
+        async fn run(self, _: Control) -> Result<Report> {
+            std::future::pending().await
+        }
+    }
+
+    #[test]
+    fn a_step_that_does_not_hear_a_stop_is_left_in_time() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let control = Control::default();
+        control.stop();
+        let step = Step::of::<Deaf>();
+        let run = async { tokio::time::timeout(Duration::from_secs(4), step.run_values(&Map::new(), control)).await };
+        assert_eq!(runtime.block_on(run).unwrap().unwrap().outcome, Outcome::Stopped);
+    }
+
     #[test]
     fn values_go_through_the_parser_of_the_command_line() {
         assert_eq!(run(json!({"file": "-x", "again": true})).unwrap().notes, ["-x 7 true"]);
@@ -291,5 +402,15 @@ mod tests {
         assert_eq!(description["parameters"][1]["default"], "7");
         assert_eq!(description["parameters"][2]["type"], "bool");
         assert_eq!(description["parameters"][3]["type"], "url");
+        assert_eq!(description["datasets"], json!([]));
+    }
+
+    #[test]
+    fn a_description_has_the_data_sets_in_the_order_they_were_named() {
+        let step = Step::of::<Sample>().reads_when("file", Holds::File, "many", &["7"]).writes("to", Holds::Table("t"));
+        let read =
+            json!({ "parameter": "file", "output": false, "kind": "file", "name": null, "when": {"many": ["7"]} });
+        let written = json!({ "parameter": "to", "output": true, "kind": "table", "name": "t", "when": null });
+        assert_eq!(step.describe()["datasets"], json!([read, written]));
     }
 }

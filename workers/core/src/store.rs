@@ -14,6 +14,7 @@
 
 use async_trait::async_trait;
 use polars::prelude::DataFrame;
+use serde::{Deserialize, Serialize};
 
 use crate::position::{Claim, Partition, Reached};
 use crate::source::Source;
@@ -29,6 +30,57 @@ pub struct Segment {
     pub sequence: i64,
     /// Its content.
     pub blob: Vec<u8>,
+}
+
+/// What units that were not committed may have left in rows. Nothing, where units are transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leftovers {
+    /// Nothing.
+    None,
+    /// Something, in rows of other partitions than this unit's.
+    Elsewhere,
+    /// Something, in rows this unit is about to write.
+    Here,
+}
+
+/// What a ledger keeps of a scope beside positions and state, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// The counters.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// When something was committed last, microseconds since 1970; none in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_at_us: Option<i64>,
+}
+
+impl Totals {
+    /// Reads the text; an empty one is that of a scope without commits.
+    ///
+    /// # Errors
+    /// A data error naming the scope when the text is damaged.
+    pub fn parse(scope: &str, text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        serde_json::from_str(text)
+            .map_err(|error| Error::data(format!("the counters of `{scope}` cannot be read: {error}")))
+    }
+
+    /// The text after a commit at a time, which adds counts and takes others off.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn after(self, added: &Counts, less: &Counts, now_us: i64) -> Result<String> {
+        let mut counts = self.counts;
+        counts.add(added);
+        let unknown = counts.take_off(less);
+        if unknown != Counts::default() {
+            tracing::debug!(?unknown, "counts to take off were never counted");
+        }
+        serde_json::to_string(&Self { counts, committed_at_us: Some(now_us) })
+            .map_err(|error| Error::data(format!("counters cannot be written: {error}")))
+    }
 }
 
 /// Which rows to read: those equal to the given values, behind a key, at most so many, in key order.
@@ -98,6 +150,16 @@ pub trait Store: Send + Sync {
     /// When the ledger cannot be reached.
     async fn counters(&self, scope: &str) -> Result<Counts>;
 
+    /// Tells when something was committed in a scope last, in microseconds since 1970; none where nothing was, or where the store
+    /// does not keep it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached.
+    async fn committed_at_us(&self, scope: &str) -> Result<Option<i64>> {
+        let _ = scope;
+        Ok(None)
+    }
+
     /// Forgets everything about a scope: positions, counters, state. Its claims are lost.
     ///
     /// # Errors
@@ -110,6 +172,17 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Error::Fenced`] when a claim is no longer the newest.
     async fn begin(&self, scope: &str, claims: &[Claim]) -> Result<Box<dyn Unit>>;
+
+    /// Begins a unit of work that reads state, or writes rows that other workers of the scope may write too, and tells which
+    /// positions it is going to reach. Such units follow each other: where [`Self::begin`] takes no lock, this waits for the
+    /// scope's turn, however long other workers take. Waiting may be given up at any moment.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    async fn begin_in_turn(&self, scope: &str, claims: &[Claim], reached: &Reached) -> Result<Box<dyn Unit>> {
+        let _ = reached;
+        self.begin(scope, claims).await
+    }
 
     /// Names the store and database without secrets; two stores with the same name are the same place.
     fn name(&self) -> String;
@@ -146,6 +219,27 @@ pub trait Unit: Send {
     /// When the store fails or a value does not fit.
     async fn upsert(&mut self, table: &Table, frame: &DataFrame) -> Result<()>;
 
+    /// Deletes rows; the frame has the key columns, and keys are unique within it. What the unit upserts afterwards stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn delete(&mut self, table: &Table, keys: &DataFrame) -> Result<()>;
+
+    /// Tells what units that were not committed may have left.
+    fn leftovers(&self) -> Leftovers {
+        Leftovers::None
+    }
+
+    /// Removes what units that were not committed left beneath rows of committed ones: values in columns that are null in the
+    /// row that counts. The frame has the key columns; all of these rows must be those of committed units, or of this one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn sweep(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
+        let _ = (table, keys);
+        Ok(())
+    }
+
     /// Sets one column of all rows that have a value in another, and tells how many rows changed.
     ///
     /// # Errors
@@ -160,6 +254,9 @@ pub trait Unit: Send {
         let _ = (topic, messages);
         Ok(false)
     }
+
+    /// Takes counts off the scope's counters at the commit: of rows that were counted before and have become something else.
+    fn take_off(&mut self, counts: Counts);
 
     /// Commits everything with the positions reached, and adds the counts to the scope's counters.
     ///

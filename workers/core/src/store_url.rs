@@ -60,6 +60,12 @@ impl StoreUrl {
             .strip_prefix("//")
             .ok_or_else(|| Error::configuration(format!("{} needs // after the scheme", mask(text))))?;
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+        if path.contains('@') {
+            // The text is not shown: an unescaped / in a password ends the host there.
+            return Err(Error::configuration(
+                "a store URL has an @ behind its host (in users and passwords, write : / ? @ as %3A %2F %3F %40)",
+            ));
+        }
         let hosts = match authority.rsplit_once('@') {
             Some((login, hosts)) => {
                 let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));

@@ -39,6 +39,11 @@ pub enum Merge {
     Key,
     /// The new value replaces the old one, null too.
     Replace,
+    /// The new value replaces the old one as long as another column, behind this one, is null there; in a store without
+    /// transactions always.
+    ReplaceWhileNull(&'static str),
+    /// The first value that is not null stays; in a store without transactions another one still replaces it, but null does not.
+    First,
     /// The new value is added; null adds nothing, and null plus null stays null. Only inside a transaction.
     Add,
     /// The store computes it from other columns and it is never written.
@@ -108,6 +113,11 @@ impl Table {
     /// The key columns, in order.
     pub fn keys(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| column.merge == Merge::Key)
+    }
+
+    /// The same table with its key columns only.
+    pub fn only_keys(&self) -> Self {
+        Self { columns: self.keys().cloned().collect(), ..self.clone() }
     }
 
     /// The columns an upsert writes, in order.

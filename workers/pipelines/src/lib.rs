@@ -4,8 +4,10 @@
 //! - [`stores`]: opens what a store URL names;
 //! - [`reading`]: reads tables and sources whole;
 //! - [`recruitment`]: campaign performance from a tracking log.
+//! - [`scoring`]: tariff offers from registrations.
 
 pub mod reading;
 pub mod recruitment;
+pub mod scoring;
 pub mod steps;
 pub mod stores;

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::messages::{produce, stored_in, text_message};
+use common::messages::{keyed, produce, stored_in, text_message};
 use common::random::cases;
 use common::{Place, cells, done, dropped, fates, golden, golden_text, is_complete, simulate};
 use headrace_core::{Control, ErrorKind, StoreUrl};
@@ -111,6 +111,14 @@ async fn corrected_records_enter_once_and_others_stay() {
     });
     let report = place.replay_letters("load", Some(&fixed.await)).await;
     assert_eq!(fates(&report), [2, 1, 0, 1, 0]);
+    // The counters of the step follow: what was settled is no dead letter, what is refused for another reason is counted there.
+    let counters = place.counters("load").await;
+    assert!(counters.balances(), "{counters:?}");
+    assert_eq!((counters.read, counters.written, counters.dead_lettered), (28, 19, 8));
+    let golden_reasons = golden_text("edge_expected_dead_letter.csv");
+    let refused = |reason: &str| golden_reasons.matches(&format!(",{reason},")).count() as u64;
+    assert_eq!(counters.classes.get("dead_letter:bad_number").copied().unwrap_or_default(), refused("bad_number") - 2);
+    assert_eq!(counters.classes["dead_letter:negative_bid"], refused("negative_bid") + 1);
     let letters = place.letters("load", json!({ "all": true })).await;
     let of = |position: &str| letters.iter().find(|row| row["position"] == position).unwrap();
     assert_eq!((&of("20")["replays"], of("20")["settled at"] != ""), (&json!("2"), true));
@@ -261,4 +269,78 @@ async fn a_broken_file_of_corrections_changes_nothing() {
     assert!(place.letters("load", json!({})).await.iter().all(|row| row["replays"] == "0"));
     done::<Load>(place.load_values(&golden("edge_tracking.csv"), json!({ "restart": true }))).await;
     assert_eq!(kept(&place).await.len(), 9);
+}
+
+/// A file that is read again from its beginning leaves settled letters settled, with the text that settled them.
+#[tokio::test(flavor = "multi_thread")]
+async fn settled_letters_stay_settled() {
+    let place = Place::embedded();
+    let file = golden("edge_tracking.csv");
+    place.load(&file).await;
+    let fixed = corrected(&place, |position, raw| (position == "20").then(|| raw.replace(",abc,", ",3.5,")));
+    assert_eq!(fates(&place.replay_letters("load", Some(&fixed.await)).await), [1, 1, 0, 0, 0]);
+    let settled = async || kept(&place).await.into_iter().find(|letter| letter.position == "20").unwrap();
+    let before = settled().await;
+    assert!(before.settled_at_us.is_some() && String::from_utf8_lossy(before.raw.as_ref().unwrap()).contains(",3.5,"));
+    let again = done::<Load>(place.load_values(&file, json!({ "restart": true }))).await;
+    assert_eq!(fates(&again)[1], 0);
+    let after = settled().await;
+    assert_eq!((after.settled_at_us, &after.raw, after.reason), (before.settled_at_us, &before.raw, before.reason));
+    assert_eq!(place.letters("load", json!({})).await.len(), 8);
+    assert_eq!(fates(&place.replay_letters("load", None).await)[0], 8);
+}
+
+/// Messages that another producer sent wrong, corrected: `verify` knows that they are in the result and not in the topic.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_knows_corrected_messages() {
+    let place = Place::embedded();
+    place.whole(&golden("edge_tracking.csv"), &golden("edge_job.csv")).await;
+    let good = r#"{"event_id":"a5957ff6-d75e-11ee-8000-0000000000ff","ts":"2024-02-29 23:59:59","job_id":10,"custom_track":"click","bid":1.5}"#;
+    let known = keyed(&golden_text("edge_expected_messages.jsonl")).remove(0).1;
+    let wrong = [("10", "no json"), ("10", "none either")].map(|(key, value)| text_message(Some(key), value));
+    produce(&place.log, 3, &wrong).await;
+    assert_eq!(fates(&place.clean().await), [2, 0, 0, 2, 0]);
+    let letters = place.letters("clean", json!({})).await;
+    let positions: Vec<&str> = letters.iter().map(|letter| letter["position"].as_str().unwrap()).collect();
+    let texts = [good.to_owned(), String::from_utf8(known).unwrap()];
+    let fix =
+        |(position, raw): (&&str, &String)| json!({ "source": "users_created", "position": position, "raw": raw });
+    let lines: String = positions.iter().zip(&texts).map(fix).map(|fix| format!("{fix}\n")).collect();
+    let fixed = place.write("fixed.jsonl", lines);
+    // One is a new event, the other a copy of one that the topic has.
+    assert_eq!(fates(&place.replay_letters("clean", Some(&fixed)).await), [2, 1, 1, 0, 0]);
+    let report = place.verify().await;
+    assert!(is_complete(&report), "{:?}", report.notes);
+    assert_eq!(report.facts["topic corrected"], json!(2));
+    let counters = place.counters("clean").await;
+    assert!(counters.balances() && counters.dead_lettered == 0, "{counters:?}");
+    // Also after the topic was read again from its beginning.
+    done::<Clean>(place.clean_values(json!({ "restart": true }))).await;
+    assert!(is_complete(&place.verify().await));
+    assert_eq!(place.letters("clean", json!({})).await.len(), 0);
+}
+
+/// Letters of the job dimension are listed, shown and put through again like the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_jobs_come_back() {
+    let place = Place::embedded();
+    let file = place.write("job.csv", "title,company_id,id\nfirst,33,10\nsecond,x,11\nthird,55,12,more\n");
+    assert_eq!(fates(&place.jobs(&file).await), [3, 1, 0, 2, 0]);
+    let letters = place.letters("jobs", json!({})).await;
+    let reasons: Vec<_> = letters.iter().map(|letter| [&letter["position"], &letter["reason"]]).collect();
+    assert_eq!(reasons, [[&json!("2"), &json!("bad_identifier")], [&json!("3"), &json!("column_count")]]);
+    let shown = cells(&place.show_letter("jobs", "3").await);
+    assert_eq!(shown.iter().find(|row| row["field"] == "raw").unwrap()["value"], "third,55,12,more");
+    assert_eq!(fates(&place.replay_letters("jobs", None).await), [2, 0, 0, 2, 0]);
+    let source = letters[0]["source"].as_str().unwrap();
+    let fix = json!({ "source": source, "position": "2", "raw": "second,44,11" });
+    let fixed = place.write("fixed.jsonl", format!("{fix}\n"));
+    assert_eq!(fates(&place.replay_letters("jobs", Some(&fixed)).await), [1, 1, 0, 0, 0]);
+    assert_eq!(fates(&place.replay_letters("jobs", Some(&fixed)).await), [0; 5]);
+    let database = rusqlite::Connection::open(place.file("store").join("headrace.sqlite")).unwrap();
+    let company = |job: i64| -> Option<i64> {
+        database.query_row("SELECT company_id FROM job WHERE id = ?", [job], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((company(10), company(11)), (Some(33), Some(44)));
+    assert_eq!(place.letters("jobs", json!({})).await.len(), 1);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Place, done, fates, golden, golden_text, is_complete, messages, random::cases, simulate, stopped};
 use headrace_core::{Control, ErrorKind};
-use headrace_pipelines::recruitment::steps::{Clean, Demo, Load, Replay};
+use headrace_pipelines::recruitment::steps::{Clean, Demo, Lag, Load, Replay};
 use serde_json::json;
 
 /// The five files of the edge set, from one place.
@@ -223,4 +223,13 @@ async fn following_takes_new_messages_and_stops_on_request() {
     let report = following.await.unwrap().unwrap();
     assert!(asked.elapsed() < Duration::from_secs(4));
     assert_eq!(fates(&report), [18, 14, 0, 0, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_is_told_rightly() {
+    let place = Place::embedded();
+    common::lag::is_told_rightly(&place).await;
+    // Another result has not seen any of it.
+    let values = json!({ "from": place.log, "to": place.beside("other").result });
+    assert_eq!(done::<Lag>(values).await.facts["messages behind"], 36);
 }

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use common::{Place, done, fates, golden, golden_text, refused, simulate};
 use headrace_connectors::csv::{CsvOptions, CsvSource};
+use headrace_core::ledger_sink::LedgerSink;
 use headrace_core::retry::Backoff;
 use headrace_core::run::{Pipeline, run};
 use headrace_core::step::Parameters;
 use headrace_core::{Control, ErrorKind, StoreUrl};
-use headrace_pipelines::recruitment::load_sink::LoadSink;
+use headrace_pipelines::recruitment::load_sink::LoadWork;
 use headrace_pipelines::recruitment::record;
 use headrace_pipelines::recruitment::schema::RawSchema;
 use headrace_pipelines::recruitment::steps::{Clean, Demo, Export, Jobs, List, Load, Replay, Simulate, Verify};
@@ -212,12 +213,12 @@ async fn a_full_disk_stops_a_load_which_then_goes_on() {
     let store = open_raw(&url).await.unwrap();
     store.create(&schema.tables()).await.unwrap();
     let source = CsvSource::open(&files.tracking, CsvOptions { batch_rows: 200, ..CsvOptions::default() }).unwrap();
-    let partition = source.partition().to_string();
+    let work = LoadWork::new(schema, &source);
     let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1), retries: 2 };
     let pipeline = Pipeline {
         source: Box::new(source),
         transform: Arc::new(|batch| record::parse(&batch.frame)),
-        sink: Box::new(LoadSink::new(store, schema, partition)),
+        sink: Box::new(LedgerSink::new(store, work)),
         parallel: 2,
         backoff,
     };

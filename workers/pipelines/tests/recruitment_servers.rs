@@ -212,3 +212,8 @@ async fn wrong_servers_logins_and_names() {
     }
     login.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_is_told_rightly() {
+    everywhere("lag", async |place| common::lag::is_told_rightly(place).await).await;
+}

@@ -46,6 +46,8 @@ pub(super) struct Client {
     pub(super) servers: String,
     pub(super) window: Window,
     pub(super) replication: String,
+    /// How long a worker that gives no sign of life keeps others waiting.
+    pub(super) lease: Duration,
     consistency: Consistency,
     timeout: Duration,
     prepared: Mutex<HashMap<(String, Use), PreparedStatement>>,
@@ -88,6 +90,7 @@ impl Client {
             servers: options.hosts.join(","),
             window: Window::new(options.concurrency),
             replication: options.replication,
+            lease: options.lease,
             keyspace: options.keyspace,
             consistency: options.consistency,
             timeout: options.timeout,

@@ -6,6 +6,9 @@
 //! no other commit came between, so a worker that was overtaken can change nothing. Epochs are never given out twice, also
 //! not after [`Ledger::forget`], which starts a new generation and keeps the last epoch.
 //!
+//! Units that begin in turn (see `turn`) also hold the scope's turn, a number that only grows; their commit applies only
+//! while it is theirs. What they write carries that number as its timestamp.
+//!
 //! An answer that was lost leaves the outcome open: such a commit is an external error, and the next [`Ledger::read`],
 //! which is serial, finishes or ends it.
 
@@ -14,7 +17,7 @@ use std::time::Duration;
 
 use headrace_core::position::{Claim, Partition, Reached};
 use headrace_core::retry::Backoff;
-use headrace_core::{Counts, Error, Result};
+use headrace_core::{Error, Result};
 use scylla::deserialize::row::ColumnIterator;
 use scylla::errors::ExecutionError;
 use scylla::statement::Consistency;
@@ -23,7 +26,7 @@ use scylla::value::CqlValue;
 
 use super::client::{Client, Use};
 use super::failure;
-use super::scope::{LastUnit, Row, Scope};
+use super::scope::{Headings, LastUnit, Row, Scope};
 use super::storage::quoted;
 
 /// The ledger's tables and their definitions.
@@ -35,6 +38,7 @@ pub(super) const LEDGER_TABLES: [(&str, &str); 2] = [
         "headrace_ledger",
         "(scope text, last_epoch bigint static, generation bigint static, sequence bigint static, counters text static, \
          unit text static, unit_sequence bigint static, unit_keys text static, \
+         turn bigint static, holder text static, beat bigint static, heading text static, left_behind text static, \
          partition text, epoch bigint, position bigint, detail text, PRIMARY KEY ((scope), partition))",
     ),
     (
@@ -45,6 +49,15 @@ pub(super) const LEDGER_TABLES: [(&str, &str); 2] = [
     ),
 ];
 
+/// Columns of the ledger that its first version had not.
+pub(super) const LEDGER_ADDITIONS: [(&str, &str); 5] = [
+    ("turn", "bigint static"),
+    ("holder", "text static"),
+    ("beat", "bigint static"),
+    ("heading", "text static"),
+    ("left_behind", "text static"),
+];
+
 /// Pauses between tries that another worker won: it made progress, so ours comes soon.
 const CONTENDED: Backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(1), retries: 60 };
 
@@ -52,18 +65,21 @@ const CONTENDED: Backoff = Backoff { first: Duration::from_millis(20), longest: 
 pub(super) struct Change<'a> {
     pub(super) claims: &'a [Claim],
     pub(super) reached: &'a Reached,
-    pub(super) counters: &'a Counts,
+    /// The counters, as text.
+    pub(super) totals: &'a str,
+    /// Whether the unit holds the scope's turn, as it was read.
+    pub(super) in_turn: bool,
     /// Set when the unit wrote state.
     pub(super) unit: Option<&'a LastUnit>,
 }
 
-type Values = Vec<Option<CqlValue>>;
+pub(super) type Values = Vec<Option<CqlValue>>;
 
 /// The ledger of a keyspace.
 pub(super) struct Ledger {
     pub(super) client: Arc<Client>,
-    table: String,
-    context: String,
+    pub(super) table: String,
+    pub(super) context: String,
 }
 
 impl Ledger {
@@ -86,6 +102,11 @@ impl Ledger {
             .map_err(|error| Error::data(format!("{}: `{scope}` is damaged: {error}", self.context)))
     }
 
+    /// Text for a column that holds a structure; none for an empty one.
+    pub(super) fn headings(&self, headings: &Headings) -> Result<Option<CqlValue>> {
+        if headings.is_empty() { Ok(None) } else { Ok(text(&self.json(headings)?)) }
+    }
+
     fn json<T: serde::Serialize>(&self, value: &T) -> Result<String> {
         serde_json::to_string(value).map_err(|error| Error::data(format!("{}: {error}", self.context)))
     }
@@ -100,12 +121,17 @@ impl Ledger {
         }
         let mut retry = 0;
         let epoch = loop {
-            let last = self.read(scope).await?.last_epoch();
+            let read = self.read(scope).await?;
+            let last = read.last_epoch();
             let epoch = last.unwrap_or(0) + 1;
             let mut changes = vec![(
                 format!("UPDATE {} SET last_epoch = ? WHERE scope = ? IF last_epoch = ?", self.table),
                 vec![number(epoch), text(scope), last.map(CqlValue::BigInt)],
             )];
+            if partitions.iter().any(|partition| read.heading.contains_key(&partition.0)) {
+                // Whoever holds the turn cannot commit under the old epoch: nobody has to wait for it.
+                changes.push(self.end_turn(scope, &read)?);
+            }
             for partition in partitions {
                 changes.push((
                     format!("UPDATE {} SET epoch = ? WHERE scope = ? AND partition = ?", self.table),
@@ -128,6 +154,14 @@ impl Ledger {
         Ok(partitions.iter().map(claim).collect())
     }
 
+    /// The change that changes nothing, and makes others depend on a claim being the newest.
+    pub(super) fn claimed(&self, scope: &str, claim: &Claim) -> (String, Values) {
+        (
+            format!("UPDATE {} SET epoch = ? WHERE scope = ? AND partition = ? IF epoch = ?", self.table),
+            vec![number(claim.epoch), text(scope), text(&claim.partition.0), number(claim.epoch)],
+        )
+    }
+
     /// Tries to commit behind a scope as it was read; tells whether it applied.
     ///
     /// # Errors
@@ -135,8 +169,11 @@ impl Ledger {
     pub(super) async fn commit(&self, scope: &str, read: &Scope, change: &Change<'_>) -> Result<bool> {
         let sequence = read.sequence() + 1;
         let mut set = "sequence = ?, counters = ?".to_owned();
-        let counters = self.json(change.counters)?;
-        let mut values = vec![number(sequence), text(&counters)];
+        let mut values = vec![number(sequence), text(change.totals)];
+        if change.in_turn {
+            set.push_str(", holder = ?, heading = ?, left_behind = ?");
+            values.extend([None, None, self.headings(&read.left_after(change.reached))?]);
+        }
         if let Some(unit) = change.unit {
             let keys = self.json(&unit.keys)?;
             set.push_str(", unit = ?, unit_sequence = ?, unit_keys = ?");
@@ -147,20 +184,29 @@ impl Ledger {
             read.stored_sequence().map(CqlValue::BigInt),
             read.generation.map(CqlValue::BigInt),
         ]);
-        let scope_change =
-            format!("UPDATE {} SET {set} WHERE scope = ? IF sequence = ? AND generation = ?", self.table);
+        let mut condition = "IF sequence = ? AND generation = ?".to_owned();
+        if change.in_turn {
+            condition.push_str(" AND turn = ? AND holder = ?");
+            values.extend([read.turn.map(CqlValue::BigInt), read.holder.as_deref().and_then(text)]);
+        }
+        let scope_change = format!("UPDATE {} SET {set} WHERE scope = ? {condition}", self.table);
         let mut changes = vec![(scope_change, values)];
         for claim in change.claims {
-            let mut set = "epoch = ?".to_owned();
-            let mut values = vec![number(claim.epoch)];
-            if let Some(position) = change.reached.get(&claim.partition) {
-                set.push_str(", position = ?, detail = ?");
-                values.extend([number(position.at), text(&position.detail)]);
-            }
-            values.extend([text(scope), text(&claim.partition.0), number(claim.epoch)]);
+            let Some(position) = change.reached.get(&claim.partition) else {
+                changes.push(self.claimed(scope, claim));
+                continue;
+            };
+            let set = "epoch = ?, position = ?, detail = ?";
             changes.push((
                 format!("UPDATE {} SET {set} WHERE scope = ? AND partition = ? IF epoch = ?", self.table),
-                values,
+                vec![
+                    number(claim.epoch),
+                    number(position.at),
+                    text(&position.detail),
+                    text(scope),
+                    text(&claim.partition.0),
+                    number(claim.epoch),
+                ],
             ));
         }
         self.apply(changes).await.map_err(|refused| match refused {
@@ -182,20 +228,15 @@ impl Ledger {
             let epoch = read.next_generation();
             let mut changes = vec![(
                 format!(
-                    "UPDATE {} SET last_epoch = ?, generation = ?, sequence = ?, counters = ?, unit = ?, unit_sequence = ?, unit_keys = ? WHERE scope = ? IF last_epoch = ?",
+                    "UPDATE {} SET last_epoch = ?, generation = ?, sequence = ?, counters = ?, unit = ?, unit_sequence = ?, \
+                     unit_keys = ?, holder = ?, heading = ?, left_behind = ? WHERE scope = ? IF last_epoch = ?",
                     self.table
                 ),
-                vec![
-                    number(epoch),
-                    number(epoch),
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                    text(scope),
-                    read.last_epoch().map(CqlValue::BigInt),
-                ],
+                [number(epoch), number(epoch)]
+                    .into_iter()
+                    .chain(std::iter::repeat_n(None, 8))
+                    .chain([text(scope), read.last_epoch().map(CqlValue::BigInt)])
+                    .collect(),
             )];
             for partition in read.partitions() {
                 changes.push((
@@ -225,7 +266,7 @@ impl Ledger {
     }
 
     /// Applies changes of one scope if all their conditions hold.
-    async fn apply(&self, changes: Vec<(String, Values)>) -> Result<bool, Refused> {
+    pub(super) async fn apply(&self, changes: Vec<(String, Values)>) -> Result<bool, Refused> {
         let mut statements: Vec<BatchStatement> = Vec::new();
         let mut values = Vec::new();
         for (cql, bound) in changes {
@@ -251,17 +292,26 @@ impl Ledger {
 }
 
 /// Why changes were not answered with yes or no.
-enum Refused {
+pub(super) enum Refused {
     /// They may have been applied or not, or may be later.
     Unknown(Box<ExecutionError>),
     /// They were not.
     Error(Error),
 }
 
-fn number(value: i64) -> Option<CqlValue> {
+impl Refused {
+    pub(super) fn explain(self, context: &str) -> Error {
+        match self {
+            Self::Unknown(error) => Error::external(context, error.to_string()),
+            Self::Error(error) => error,
+        }
+    }
+}
+
+pub(super) fn number(value: i64) -> Option<CqlValue> {
     Some(CqlValue::BigInt(value))
 }
 
-fn text(value: &str) -> Option<CqlValue> {
+pub(super) fn text(value: &str) -> Option<CqlValue> {
     Some(CqlValue::Text(value.to_owned()))
 }

@@ -1,10 +1,12 @@
 //! Apache Cassandra: `cassandra://USER@HOST:PORT,HOST/KEYSPACE/TABLE?OPTIONS`, port 9042 and keyspace `kafka_stream` by default.
 //!
 //! Options: `tls=true`, `tls_ca=FILE` (PEM), `consistency=` (`local_quorum`), `datacenter=`, `replication=` of a keyspace to
-//! create (`1`, or `first:3,second:2`), `timeout=` of a request (`12s`), `concurrency=`, the most writes in flight (`256`).
+//! create (`1`, or `first:3,second:2`), `timeout=` of a request (`12s`), `concurrency=`, the most writes in flight (`256`),
+//! `lease=`, how long a worker that gives no sign of life keeps others waiting (`30s`; see `turn`).
 //!
 //! Delivery: rows are keyed upserts, written at once; repeating them changes nothing. Positions, counters and the visibility
 //! of state change together, in one lightweight transaction that a worker whose claim was taken over cannot make (see `ledger`).
+//! Units that begin in turn write with timestamps that grow from turn to turn (see `turn`).
 //! Nulls are left unset: they write no tombstone, and never remove a value. Ordering: none between rows of an upsert.
 //! Memory: the frame at hand and the requests in flight.
 //!
@@ -23,9 +25,11 @@ mod scope;
 mod select;
 mod state;
 mod storage;
+mod sweep;
 mod tls;
 mod token_reader;
 mod tokens;
+mod turn;
 mod unit;
 mod window;
 mod write;
@@ -61,6 +65,7 @@ impl Cassandra {
     /// Configuration errors for wrong options, logins and certificates; external ones when no server answers.
     pub async fn connect(url: &StoreUrl) -> Result<Self> {
         let client = Arc::new(Client::connect(Options::from_url(url)?).await?);
+        schema::check_format(&client).await?;
         Ok(Self { ledger: Arc::new(Ledger::new(client.clone())), client, marked: Arc::default() })
     }
 }
@@ -102,7 +107,11 @@ impl Store for Cassandra {
     }
 
     async fn counters(&self, scope: &str) -> Result<Counts> {
-        Ok(self.ledger.read(scope).await?.counters)
+        Ok(self.ledger.read(scope).await?.totals.counts)
+    }
+
+    async fn committed_at_us(&self, scope: &str) -> Result<Option<i64>> {
+        Ok(self.ledger.read(scope).await?.totals.committed_at_us)
     }
 
     async fn forget(&self, scope: &str) -> Result<()> {
@@ -116,6 +125,11 @@ impl Store for Cassandra {
     async fn begin(&self, scope: &str, claims: &[Claim]) -> Result<Box<dyn Unit>> {
         let unit = CassandraUnit::begin(self.ledger.clone(), self.marked.clone(), scope, claims).await?;
         Ok(Box::new(unit))
+    }
+
+    async fn begin_in_turn(&self, scope: &str, claims: &[Claim], reached: &Reached) -> Result<Box<dyn Unit>> {
+        let (ledger, marked) = (self.ledger.clone(), self.marked.clone());
+        Ok(Box::new(CassandraUnit::begin_in_turn(ledger, marked, scope, claims, reached).await?))
     }
 
     fn name(&self) -> String {

@@ -6,8 +6,8 @@ use headrace_core::{Error, Ident, Result, Secret, StoreUrl, clock};
 use scylla::statement::Consistency;
 
 /// The names of all options, `table` included, which the steps read themselves.
-const KNOWN: [&str; 8] =
-    ["table", "tls", "tls_ca", "consistency", "datacenter", "replication", "timeout", "concurrency"];
+const KNOWN: [&str; 9] =
+    ["table", "tls", "tls_ca", "consistency", "datacenter", "replication", "timeout", "concurrency", "lease"];
 
 const CONSISTENCIES: [(&str, Consistency); 7] = [
     ("one", Consistency::One),
@@ -36,6 +36,8 @@ pub(super) struct Options {
     pub(super) timeout: Duration,
     /// The most writes in flight at once.
     pub(super) concurrency: usize,
+    /// How long a worker that gives no sign of life keeps others waiting.
+    pub(super) lease: Duration,
 }
 
 impl Options {
@@ -69,12 +71,8 @@ impl Options {
             consistency: consistency(url.option("consistency").unwrap_or("local_quorum"))?,
             replication: replication(url.option("replication").unwrap_or("1"), datacenter.as_deref())?,
             datacenter,
-            timeout: clock::parse_duration(url.option("timeout").unwrap_or("12s"))
-                .ok()
-                .filter(|timeout| !timeout.is_zero())
-                .ok_or_else(|| {
-                    Error::configuration("cassandra: timeout must be a length of time such as 500ms or 12s")
-                })?,
+            timeout: time(url, "timeout", "12s")?,
+            lease: time(url, "lease", "30s")?,
             concurrency: url
                 .option("concurrency")
                 .map_or(Ok(256), str::parse)
@@ -83,6 +81,14 @@ impl Options {
                 .ok_or_else(|| Error::configuration("cassandra: concurrency must be a number from 1 to 16384"))?,
         })
     }
+}
+
+fn time(url: &StoreUrl, option: &str, default: &str) -> Result<Duration> {
+    let text = url.option(option).unwrap_or(default);
+    let time = clock::parse_duration(text).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| {
+        Error::configuration(format!("cassandra: {option} must be a length of time such as 500ms or {default}"))
+    })
 }
 
 fn flag(text: Option<&str>, default: bool) -> Result<bool> {
@@ -174,6 +180,7 @@ mod tests {
             ("cassandra://a?replication=dc'1:1", "data center"),
             ("cassandra://a?datacenter=a'b", "data center"),
             ("cassandra://a?timeout=0", "timeout"),
+            ("cassandra://a?lease=long", "lease"),
             ("cassandra://a?concurrency=0", "concurrency"),
             ("cassandra://a?tls=yes", "tls"),
             ("mysql://a", "Cassandra"),

@@ -3,12 +3,31 @@
 use std::collections::BTreeMap;
 
 use headrace_core::table::{Column, Table};
-use headrace_core::{Error, Ident, Result};
+use headrace_core::{Error, Ident, Result, ledger_format};
 
 use super::client::{Client, Patience, Use};
 use super::failure;
-use super::ledger::LEDGER_TABLES;
+use super::ledger::{LEDGER_ADDITIONS, LEDGER_TABLES};
 use super::storage::{Layout, Storage, quoted};
+
+/// The format of the ledger's content; see [`ledger_format`]. The second added turns.
+const FORMAT: u32 = 2;
+/// The table whose comment tells the format.
+const FIRST_TABLE: &str = "headrace_ledger";
+
+/// Refuses a ledger of a newer format.
+///
+/// # Errors
+/// A configuration error when it is newer, an external one when the server cannot be asked.
+pub(super) async fn check_format(client: &Client) -> Result<()> {
+    let context = format!("cannot look for the ledger in keyspace `{}`", client.keyspace);
+    let cql = "SELECT comment FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let statement = client.prepare(&context, cql, Use::State).await?;
+    let rows = client.rows(&context, &statement, (client.keyspace.as_str(), FIRST_TABLE)).await?;
+    let found = failure::answer(&context, rows.maybe_first_row::<(Option<String>,)>())?;
+    let comment = found.and_then(|(comment,)| comment).unwrap_or_default();
+    ledger_format::check(&format!("keyspace `{}`", client.keyspace), &comment, FORMAT)
+}
 
 /// Creates what is missing and checks the rest.
 ///
@@ -23,12 +42,7 @@ pub(super) async fn create(client: &Client, tables: &[&Table]) -> Result<()> {
             format!("CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {}", quoted(keyspace), client.replication);
         change(client, &format!("cannot create keyspace `{keyspace}`"), &cql).await?;
     }
-    for (name, definition) in LEDGER_TABLES {
-        if columns(client, name).await?.is_empty() {
-            let cql = format!("CREATE TABLE IF NOT EXISTS {}.{name} {definition}", quoted(keyspace));
-            change(client, &format!("cannot create table `{keyspace}.{name}`"), &cql).await?;
-        }
-    }
+    create_ledger(client).await?;
     for (table, layout) in tables.iter().zip(&layouts) {
         let name = table.name.as_str();
         let mut found = columns(client, name).await?;
@@ -41,6 +55,31 @@ pub(super) async fn create(client: &Client, tables: &[&Table]) -> Result<()> {
                 "table `{keyspace}.{name}` is there already, but {difference}; alter or drop it, or choose another table"
             ))
         })?;
+    }
+    Ok(())
+}
+
+/// Creates the ledger's tables, and adds what an older version did not have.
+async fn create_ledger(client: &Client) -> Result<()> {
+    let keyspace = &client.keyspace;
+    let comment = format!("WITH comment = '{}'", ledger_format::comment(FORMAT));
+    for (name, definition) in LEDGER_TABLES {
+        let found = columns(client, name).await?;
+        if found.is_empty() {
+            let comment = if name == FIRST_TABLE { comment.as_str() } else { "" };
+            let cql = format!("CREATE TABLE IF NOT EXISTS {}.{name} {definition} {comment}", quoted(keyspace));
+            change(client, &format!("cannot create table `{keyspace}.{name}`"), &cql).await?;
+        } else if found.contains_key("last_epoch") {
+            let missing = || LEDGER_ADDITIONS.iter().filter(|(column, _)| !found.contains_key(*column));
+            for (column, kind) in missing() {
+                let cql = format!("ALTER TABLE {}.{name} ADD IF NOT EXISTS {column} {kind}", quoted(keyspace));
+                change(client, &format!("cannot add column {column} to table `{keyspace}.{name}`"), &cql).await?;
+            }
+            if missing().next().is_some() {
+                let cql = format!("ALTER TABLE {}.{name} {comment}", quoted(keyspace));
+                change(client, &format!("cannot mark table `{keyspace}.{name}`"), &cql).await?;
+            }
+        }
     }
     Ok(())
 }

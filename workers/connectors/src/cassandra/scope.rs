@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use headrace_core::position::{Claim, Partition, Position, Reached};
-use headrace_core::{Counts, Error, Result};
+use headrace_core::store::{Leftovers, Totals};
+use headrace_core::{Error, Result};
 use scylla::DeserializeRow;
+use serde::de::DeserializeOwned;
 
 /// One row of the ledger; a scope without partitions has one row with static columns only.
 #[derive(Debug, Default, DeserializeRow)]
@@ -16,6 +18,10 @@ pub(super) struct Row {
     unit: Option<String>,
     unit_sequence: Option<i64>,
     unit_keys: Option<String>,
+    turn: Option<i64>,
+    holder: Option<String>,
+    heading: Option<String>,
+    left_behind: Option<String>,
     partition: Option<String>,
     epoch: Option<i64>,
     position: Option<i64>,
@@ -25,7 +31,7 @@ pub(super) struct Row {
 impl Row {
     /// Its columns, for a `SELECT`.
     pub(super) const COLUMNS: &str = "last_epoch, generation, sequence, counters, unit, unit_sequence, unit_keys, \
-                                      partition, epoch, position, detail";
+                                      turn, holder, heading, left_behind, partition, epoch, position, detail";
 }
 
 /// The unit that wrote state last.
@@ -37,14 +43,25 @@ pub(super) struct LastUnit {
     pub(super) keys: BTreeMap<String, Vec<i64>>,
 }
 
+/// Where units that were not committed were going: a position by partition.
+pub(super) type Headings = BTreeMap<String, i64>;
+
 /// What the ledger knows of a scope.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scope {
     last_epoch: Option<i64>,
     pub(super) generation: Option<i64>,
     sequence: Option<i64>,
-    pub(super) counters: Counts,
+    pub(super) totals: Totals,
     pub(super) last_unit: Option<LastUnit>,
+    /// The last turn given out (see `turn`).
+    pub(super) turn: Option<i64>,
+    /// The tag of the unit whose turn it is.
+    pub(super) holder: Option<String>,
+    /// Where that unit is going.
+    pub(super) heading: Headings,
+    /// Where units were going that had a turn and did not commit; until their partitions have passed that.
+    pub(super) left_behind: Headings,
     /// Epoch and position of each partition.
     partitions: BTreeMap<Partition, (Option<i64>, Option<Position>)>,
 }
@@ -55,7 +72,7 @@ impl Scope {
     /// # Errors
     /// When what is stored as JSON is none.
     pub(super) fn from_rows(rows: Vec<Row>) -> serde_json::Result<Self> {
-        fn parse<T: Default + serde::de::DeserializeOwned>(json: Option<&str>) -> serde_json::Result<T> {
+        fn parse<T: Default + DeserializeOwned>(json: Option<&str>) -> serde_json::Result<T> {
             json.map_or_else(|| Ok(T::default()), serde_json::from_str)
         }
         let mut read = Self::default();
@@ -63,7 +80,10 @@ impl Scope {
             // Static columns are the same in every row.
             if number == 0 {
                 (read.last_epoch, read.generation, read.sequence) = (row.last_epoch, row.generation, row.sequence);
-                read.counters = parse(row.counters.as_deref())?;
+                read.totals = parse(row.counters.as_deref())?;
+                (read.turn, read.holder) = (row.turn, row.holder);
+                read.heading = parse(row.heading.as_deref())?;
+                read.left_behind = parse(row.left_behind.as_deref())?;
                 if let (Some(tag), Some(sequence)) = (row.unit, row.unit_sequence) {
                     read.last_unit = Some(LastUnit { tag, sequence, keys: parse(row.unit_keys.as_deref())? });
                 }
@@ -132,6 +152,50 @@ impl Scope {
         }
     }
 
+    /// What is left behind when the unit whose turn it is ends without commit.
+    pub(super) fn abandoned(&self) -> Headings {
+        let mut left = self.left_behind.clone();
+        if self.holder.is_some() {
+            for (partition, at) in &self.heading {
+                left.entry(partition.clone()).and_modify(|known| *known = (*known).max(*at)).or_insert(*at);
+            }
+        }
+        left
+    }
+
+    /// The scope after a unit has taken its turn.
+    pub(super) fn taken(&self, turn: i64, holder: &str, heading: Headings) -> Self {
+        Self {
+            turn: Some(turn),
+            holder: Some(holder.to_owned()),
+            heading,
+            left_behind: self.abandoned(),
+            ..self.clone()
+        }
+    }
+
+    /// What is still left behind after a commit of positions.
+    pub(super) fn left_after(&self, reached: &Reached) -> Headings {
+        let mut left = self.left_behind.clone();
+        for (partition, position) in reached {
+            if left.get(&partition.0).is_some_and(|at| position.at >= *at) {
+                left.remove(&partition.0);
+            }
+        }
+        left
+    }
+
+    /// What units without commit may have left, for a unit that works on some partitions.
+    pub(super) fn leftovers(&self, claims: &[Claim]) -> Leftovers {
+        if claims.iter().any(|claim| self.left_behind.contains_key(&claim.partition.0)) {
+            Leftovers::Here
+        } else if self.left_behind.is_empty() {
+            Leftovers::None
+        } else {
+            Leftovers::Elsewhere
+        }
+    }
+
     fn epoch(&self, partition: &Partition) -> Option<i64> {
         self.partitions.get(partition).and_then(|(epoch, _)| *epoch)
     }
@@ -140,6 +204,7 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use headrace_core::position::{Claim, Partition, Position};
+    use headrace_core::store::Leftovers;
     use headrace_core::{Counts, ErrorKind};
 
     use super::{Row, Scope};
@@ -167,7 +232,7 @@ mod tests {
     #[test]
     fn rows_make_a_scope() {
         let scope = Scope::from_rows(vec![row("a", 6, Some(9)), row("b", 7, None)]).unwrap();
-        assert_eq!((scope.sequence(), scope.next_generation(), scope.counters.read), (3, 8, 4));
+        assert_eq!((scope.sequence(), scope.next_generation(), scope.totals.counts.read), (3, 8, 4));
         assert_eq!(scope.last_unit.as_ref().unwrap().keys["space"], [1, -2]);
         assert_eq!(scope.positions().into_iter().collect::<Vec<_>>(), [(Partition::new("a"), Position::at(9))]);
         assert!(scope.claimed_positions(&[claim("b", 7)]).is_empty());
@@ -182,5 +247,21 @@ mod tests {
         for stale in [claim("a", 5), claim("a", 7), claim("c", 1)] {
             assert_eq!(scope.check(&[claim("b", 7), stale]).unwrap_err().kind(), ErrorKind::Fenced);
         }
+    }
+
+    #[test]
+    fn what_is_left_behind_is_known_until_its_partition_has_passed_it() {
+        let held = Row { holder: Some("h".into()), heading: Some("{\"a\":20}".into()), ..row("a", 6, Some(9)) };
+        let held = Row { left_behind: Some("{\"a\":30,\"b\":5}".into()), ..held };
+        let scope = Scope::from_rows(vec![held]).unwrap();
+        let left = |pairs: &[(&str, i64)]| pairs.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
+        assert_eq!(scope.abandoned(), left(&[("a", 30), ("b", 5)]));
+        let reached = |name: &str, at| [(Partition::new(name), Position::at(at))].into();
+        assert_eq!(scope.left_after(&reached("a", 29)), left(&[("a", 30), ("b", 5)]));
+        assert_eq!(scope.left_after(&reached("a", 30)), left(&[("b", 5)]));
+        assert_eq!(scope.leftovers(&[claim("b", 1)]), Leftovers::Here);
+        assert_eq!(scope.leftovers(&[claim("c", 1)]), Leftovers::Elsewhere);
+        assert_eq!(Scope::default().leftovers(&[claim("a", 1)]), Leftovers::None);
+        assert!(Scope { heading: left(&[("a", 1)]), ..Scope::default() }.abandoned().is_empty(), "nobody holds a turn");
     }
 }

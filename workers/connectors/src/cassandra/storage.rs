@@ -133,7 +133,7 @@ impl<'a> Layout<'a> {
         }
         let values: Vec<&Column> = table.columns.iter().filter(|column| column.merge != Merge::Key).collect();
         for column in &values {
-            if column.merge != Merge::Replace {
+            if !matches!(column.merge, Merge::Replace | Merge::ReplaceWhileNull(_) | Merge::First) {
                 return refuse(format!(
                     "column {} is added up or computed, which only transactional stores do",
                     column.name
@@ -170,6 +170,12 @@ impl<'a> Layout<'a> {
     pub(super) fn insert(&self) -> String {
         let columns: Vec<&Column> = self.columns().collect();
         format!("INSERT INTO {} ({}) VALUES ({})", self.name, list(&columns), vec!["?"; columns.len()].join(", "))
+    }
+
+    /// `key = ? AND …` of all key columns.
+    pub(super) fn key_condition(&self) -> String {
+        let keys = self.partition.iter().chain(&self.clustering);
+        keys.map(|column| format!("{} = ?", quoted(&column.name))).collect::<Vec<_>>().join(" AND ")
     }
 
     /// `token(…)` of the partition columns.

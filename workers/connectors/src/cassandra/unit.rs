@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use headrace_core::position::{Claim, Reached};
-use headrace_core::store::{Segment, Unit};
+use headrace_core::store::{Leftovers, Segment, Unit};
 use headrace_core::table::{Table, Value};
 use headrace_core::{Counts, Error, Result, clock};
 use polars::prelude::DataFrame;
@@ -15,7 +15,8 @@ use polars::prelude::DataFrame;
 use super::ledger::{Change, Ledger};
 use super::scope::{LastUnit, Scope};
 use super::state::{self, Place, View};
-use super::write;
+use super::turn::{self, Turn};
+use super::{sweep, write};
 
 /// By scope, the unit whose segments are known to be marked.
 pub(super) type Marked = Mutex<BTreeMap<String, String>>;
@@ -33,6 +34,10 @@ pub(super) struct CassandraUnit {
     /// What was written, by space.
     keys: BTreeMap<String, BTreeSet<i64>>,
     dropped: Vec<(String, i64, i64)>,
+    /// What the commit takes off the counters.
+    less: Counts,
+    /// Held by a unit that began in turn.
+    turn: Option<Turn>,
     /// State was read or written, so a commit of another unit in between counts.
     uses_state: bool,
 }
@@ -45,6 +50,32 @@ impl CassandraUnit {
     pub(super) async fn begin(ledger: Arc<Ledger>, marked: Arc<Marked>, scope: &str, claims: &[Claim]) -> Result<Self> {
         let read = ledger.read(scope).await?;
         read.check(claims)?;
+        Self::begun(ledger, marked, scope, claims, (new_tag(), read, None)).await
+    }
+
+    /// Waits for the scope's turn, and begins a unit that holds it.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a claim is no longer the newest.
+    pub(super) async fn begin_in_turn(
+        ledger: Arc<Ledger>,
+        marked: Arc<Marked>,
+        scope: &str,
+        claims: &[Claim],
+        reached: &Reached,
+    ) -> Result<Self> {
+        let tag = new_tag();
+        let (read, turn) = turn::take(&ledger, scope, &tag, claims, reached).await?;
+        Self::begun(ledger, marked, scope, claims, (tag, read, Some(turn))).await
+    }
+
+    async fn begun(
+        ledger: Arc<Ledger>,
+        marked: Arc<Marked>,
+        scope: &str,
+        claims: &[Claim],
+        (tag, read, turn): (String, Scope, Option<Turn>),
+    ) -> Result<Self> {
         let place = Place { scope: scope.to_owned(), generation: read.generation.unwrap_or(0) };
         let positions = read.claimed_positions(claims);
         let unit = Self {
@@ -54,9 +85,11 @@ impl CassandraUnit {
             claims: claims.to_vec(),
             scope: read,
             positions,
-            tag: new_tag(),
+            tag,
             keys: BTreeMap::new(),
             dropped: Vec::new(),
+            less: Counts::default(),
+            turn,
             uses_state: false,
         };
         if let Some(last) = &unit.scope.last_unit {
@@ -78,6 +111,11 @@ impl CassandraUnit {
         Ok(())
     }
 
+    /// The timestamp of what the unit writes; without a turn that of the moment.
+    fn timestamp(&self) -> Option<i64> {
+        self.turn.as_ref().and_then(Turn::timestamp)
+    }
+
     fn next_sequence(&self) -> i64 {
         self.scope.sequence() + 1
     }
@@ -87,10 +125,13 @@ impl CassandraUnit {
         let scope = self.place.scope.clone();
         let mut retry = 0;
         loop {
-            let mut counters = self.scope.counters.clone();
-            counters.add(counts);
-            let change = Change { claims: &self.claims, reached, counters: &counters, unit };
+            let totals = self.scope.totals.clone().after(counts, &self.less, clock::now_us())?;
+            let in_turn = self.turn.is_some();
+            let change = Change { claims: &self.claims, reached, totals: &totals, in_turn, unit };
             if self.ledger.commit(&scope, &self.scope, &change).await? {
+                if let Some(turn) = &mut self.turn {
+                    turn.ended();
+                }
                 return Ok(());
             }
             let read = self.ledger.read(&scope).await?;
@@ -99,10 +140,15 @@ impl CassandraUnit {
                 return Err(Error::Fenced(format!("`{scope}`, which was forgotten")));
             }
             let is_ours_untouched = read.claimed_positions(&self.claims) == self.positions;
-            if self.uses_state || !is_ours_untouched {
+            if self.uses_state || in_turn || !is_ours_untouched {
+                let cannot = format!("cannot commit `{scope}`");
                 return Err(Error::external(
-                    format!("cannot commit `{scope}`"),
-                    format!("commit {} came from another unit meanwhile", read.sequence()),
+                    cannot,
+                    if in_turn && read.turn != self.scope.turn {
+                        "another worker has taken the turn, for want of a sign of life".to_owned()
+                    } else {
+                        format!("commit {} came from another unit meanwhile", read.sequence())
+                    },
                 ));
             }
             self.scope = read;
@@ -143,7 +189,20 @@ impl Unit for CassandraUnit {
     }
 
     async fn upsert(&mut self, table: &Table, frame: &DataFrame) -> Result<()> {
-        write::upsert(&self.ledger.client, table, frame).await
+        write::upsert(&self.ledger.client, table, frame, self.timestamp()).await
+    }
+
+    async fn delete(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
+        // Beneath what this unit writes, so that its own rows stay.
+        write::delete(&self.ledger.client, table, keys, self.timestamp().map(|turn| turn - 1)).await
+    }
+
+    fn leftovers(&self) -> Leftovers {
+        self.scope.leftovers(&self.claims)
+    }
+
+    async fn sweep(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
+        sweep::sweep(&self.ledger.client, table, keys).await
     }
 
     async fn update(&mut self, table: &Table, _: (&str, Value), equal: (&str, Value)) -> Result<u64> {
@@ -151,6 +210,10 @@ impl Unit for CassandraUnit {
             "cannot update table `{}` by {}: Cassandra changes rows by key only; use MySQL or the embedded store for it",
             table.name, equal.0
         )))
+    }
+
+    fn take_off(&mut self, counts: Counts) {
+        self.less.add(&counts);
     }
 
     async fn commit(mut self: Box<Self>, reached: &Reached, counts: &Counts) -> Result<()> {

@@ -1,8 +1,8 @@
-//! Upserts: one request per row, or per small group of rows of one partition, so many in flight as the server takes.
+//! Upserts and deletions: one request per row, or per small group of rows of one partition, so many in flight as the server takes.
 //!
 //! A request that the server does not manage (timeout, overload, lost connection) halves the window and is tried again
-//! after a pause; only when nothing at all went through for a minute does the upsert fail. Rows are keyed, so a repeated
-//! request changes nothing. Memory: the frame, one index per row, and the requests in flight.
+//! after a pause; only when nothing at all went through for a minute does the whole fail. Rows are keyed, so a repeated
+//! request changes nothing. Requests carry the timestamp they are given, or else that of the moment. Memory: the frame, one index per row, and the requests in flight.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -32,16 +32,40 @@ const BATCH_ROWS: usize = 64;
 ///
 /// # Errors
 /// A data error when a value does not fit, before anything is written; external when the server stays unable to follow.
-pub(super) async fn upsert(client: &Client, table: &Table, frame: &DataFrame) -> Result<()> {
+pub(super) async fn upsert(client: &Client, table: &Table, frame: &DataFrame, timestamp: Option<i64>) -> Result<()> {
     let layout = Layout::of(&client.keyspace, table)?;
+    let statement = layout.insert();
+    send(client, table, &layout, (&statement, timestamp), frame).await
+}
+
+/// Deletes the rows with the keys of a frame.
+///
+/// # Errors
+/// As [`upsert`].
+pub(super) async fn delete(client: &Client, table: &Table, keys: &DataFrame, timestamp: Option<i64>) -> Result<()> {
+    let table = table.only_keys();
+    let layout = Layout::of(&client.keyspace, &table)?;
+    let statement = format!("DELETE FROM {} WHERE {}", layout.name, layout.key_condition());
+    send(client, &table, &layout, (&statement, timestamp), keys).await
+}
+
+/// Sends a statement for every row of a frame, with the columns of a layout as its values.
+async fn send(
+    client: &Client,
+    table: &Table,
+    layout: &Layout<'_>,
+    (cql, timestamp): (&str, Option<i64>),
+    frame: &DataFrame,
+) -> Result<()> {
     let name = table.name.as_str();
     let rows = Rows::new(name, layout.columns(), frame)?;
     rows.check(name, layout.columns(), layout.partition.len())?;
     let context = format!("cannot write to table `{}.{name}`", client.keyspace);
-    let insert = client.prepare(&context, &layout.insert(), Use::Rows).await?;
-    let groups = Groups::of(&rows, &layout);
-    let sending =
-        Sending { client, context, insert, writer: client.window.enter(), progress: Mutex::new(Instant::now()) };
+    let mut statement = client.prepare(&context, cql, Use::Rows).await?;
+    statement.set_timestamp(timestamp);
+    let groups = Groups::of(&rows, layout);
+    let (writer, progress) = (client.window.enter(), Mutex::new(Instant::now()));
+    let sending = Sending { client, context, statement, timestamp, writer, progress };
     let mut waiting = (0..groups.ends.len()).map(|group| groups.get(group));
     let mut in_flight = FuturesUnordered::new();
     loop {
@@ -98,7 +122,8 @@ impl<'a> Groups<'a> {
 struct Sending<'a> {
     client: &'a Client,
     context: String,
-    insert: PreparedStatement,
+    statement: PreparedStatement,
+    timestamp: Option<i64>,
     writer: Writer<'a>,
     /// When the last request of this upsert went through.
     progress: Mutex<Instant>,
@@ -132,13 +157,14 @@ impl Sending<'_> {
 
     async fn request(&self, group: &[Row<'_>]) -> Result<(), ExecutionError> {
         if let [row] = group {
-            self.client.session.execute_unpaged(&self.insert, row).await?;
+            self.client.session.execute_unpaged(&self.statement, row).await?;
             return Ok(());
         }
-        let statements = vec![self.insert.clone().into(); group.len()];
+        let statements = vec![self.statement.clone().into(); group.len()];
         let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
         batch.set_is_idempotent(true);
-        if let Some(consistency) = self.insert.get_consistency() {
+        batch.set_timestamp(self.timestamp);
+        if let Some(consistency) = self.statement.get_consistency() {
             batch.set_consistency(consistency);
         }
         self.client.session.batch(&batch, group).await?;

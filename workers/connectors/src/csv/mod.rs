@@ -6,14 +6,17 @@
 //! - Memory: three batches, one chunk and the longest record, whatever the size of the file.
 //! - Splits: split k of n covers the records that begin in the k-th of n equal byte ranges. Whether a line end lies
 //!   inside quotes shows only from the start of the file, so the start of a split is found by scanning what comes
-//!   before it (more than 1 GB/s, and not at all when going on from a position).
+//!   before it (more than 1 GB/s, and not at all when going on from a position). Records have the numbers and offsets
+//!   they have in the whole file.
 
+mod again;
 mod place;
 mod reading;
 mod records;
 mod scanner;
 mod source;
 
+pub use again::RecordsAgain;
 pub use source::CsvSource;
 
 /// How a CSV file is read.

@@ -3,7 +3,7 @@
 //! A thread reads ahead over a bounded channel, so `next` only waits for a channel and loses nothing when dropped.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,20 +13,27 @@ use headrace_core::source::{Event, Source};
 use headrace_core::{Error, Partition, Position, Result};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::CsvOptions;
 use super::place::Cursor;
 use super::reading::{Message, Plan};
 use super::records::{Records, cannot_read};
+use super::{CsvOptions, RecordsAgain};
 
 const IDLE_AFTER: Duration = Duration::from_millis(500);
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// Header and first record are looked for in so many bytes.
+const BEGINNING_BYTES: u64 = 64 << 10;
+/// The longest part of a path that identifies a file.
+const LONGEST_PATH: usize = 490;
 
 /// A CSV file's raw records as a source; frames have the columns of [`headrace_core::batch::record_columns`].
 #[derive(Debug)]
 pub struct CsvSource {
     plan: Plan,
     header: Vec<u8>,
+    /// A hash of header and first record.
+    mark: u64,
     length: u64,
     state: State,
     /// Behind what `next` has given out, or where the claim says; none to look for the beginning.
@@ -58,9 +65,10 @@ impl CsvSource {
             return Err(Error::configuration(format!("cannot read `{shown}`: it is no regular file")));
         }
         let path = fs::canonicalize(path).map_err(refused)?;
-        let file = File::open(&path).map_err(refused)?;
+        let mut file = File::open(&path).map_err(refused)?;
         let length = file.metadata().map_err(refused)?.len();
         let name = path.to_string_lossy().into_owned();
+        let mark = mark(&mut file).map_err(|error| cannot_read(&name, 0, error))?;
         let (header, first) = read_header(file, &name, &options)?;
         let mut range = first..u64::MAX;
         let mut partition = name.clone();
@@ -77,7 +85,7 @@ impl CsvSource {
         }
         let partition = Partition::new(partition);
         let plan = Plan { path, name, partition, options, first, range };
-        Ok(Self { plan, header, length, state: State::New, cursor: None, restarted: None })
+        Ok(Self { plan, header, mark, length, state: State::New, cursor: None, restarted: None })
     }
 
     /// The header record's bytes, without byte order mark and line end.
@@ -88,6 +96,30 @@ impl CsvSource {
     /// The name of the partition: the file's absolute path, with `#2 of 8` for a split.
     pub fn partition(&self) -> &Partition {
         &self.plan.partition
+    }
+
+    /// The file's absolute path.
+    pub fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    /// The file as ledgers and dead letters know it: its path and a mark of how it begins, so that another file that comes under
+    /// the same path is another one. The beginning of a path that is longer than a key may be is left out.
+    pub fn identity(&self) -> String {
+        let name = &self.plan.name;
+        let start = name.ceil_char_boundary(name.len().saturating_sub(LONGEST_PATH));
+        format!("{}#{:08x}", &name[start..], self.mark as u32)
+    }
+
+    /// Whether the first record of the file is in this partition: the file is not split, or this is the first split.
+    pub fn is_beginning(&self) -> bool {
+        self.plan.range.start == self.plan.first
+    }
+
+    /// Gives what reads single records of the file again.
+    pub fn again(&self) -> RecordsAgain {
+        let Plan { path, name, options, .. } = self.plan.clone();
+        RecordsAgain { path, name, options }
     }
 
     /// Tells why reading began at the beginning although the claim had a position.
@@ -187,6 +219,16 @@ impl Source for CsvSource {
         let end = self.plan.range.end.min(self.length);
         Some(end.saturating_sub(self.cursor.map_or(self.plan.range.start, |cursor| cursor.offset)))
     }
+}
+
+/// Hashes header and first record: a file that grows keeps them.
+fn mark(file: &mut File) -> std::io::Result<u64> {
+    let mut beginning = Vec::new();
+    Read::by_ref(file).take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
+    file.rewind()?;
+    let lines = beginning.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    let end = lines.take(2).last().unwrap_or(beginning.len());
+    Ok(xxh3_64(&beginning[..end]))
 }
 
 /// Finds the first record, behind a byte order mark, and where it ends.

@@ -1,7 +1,7 @@
 //! The directory, its file and the connections to it.
 //!
 //! SQLite blocks, so all work runs on tokio's blocking threads; a connection is used by one of them at a time.
-//! At most [`POOL`] idle connections are kept.
+//! Idle connections are kept: one that writes, with a large page cache, and at most [`READERS`] that read, with small ones.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,26 @@ use rusqlite::{Connection, OpenFlags};
 use super::fault::Fault;
 use super::format;
 
-/// Idle connections kept open.
-const POOL: usize = 8;
+/// Idle connections for reading kept open.
+const READERS: usize = 8;
+
+/// What a connection is for, and so how many pages it keeps in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A look at what is committed; the system's own cache is near enough.
+    Read,
+    /// Transactions, one after the other in a process.
+    Write,
+}
+
+impl Use {
+    fn cache_kib(self) -> i64 {
+        match self {
+            Self::Read => 4_096,
+            Self::Write => 32_768,
+        }
+    }
+}
 
 /// How long SQLite itself waits where a wait is rare: recovery, closing, changing the schema.
 pub(super) const RARE_WAIT: Duration = Duration::from_secs(5);
@@ -26,7 +44,8 @@ pub(super) struct Database {
     directory: PathBuf,
     name: String,
     synchronous: &'static str,
-    idle: Mutex<Vec<Connection>>,
+    readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Option<Connection>>,
     /// Writers of this process queue here, in order.
     pub(super) writers: Arc<tokio::sync::Mutex<()>>,
     /// Writers of all processes queue here; see [`super::transaction`].
@@ -54,13 +73,13 @@ impl Database {
             .open(directory.join("headrace.lock"))
             .map_err(|error| unusable("write in the directory", error))?;
         let name = format!("embedded:{}", directory.display());
-        let database =
-            Self { directory, name, synchronous, idle: Mutex::default(), writers: Arc::default(), turnstile };
-        let mut connection = database.locked(|| database.connect())?;
+        let (readers, writer) = (Mutex::default(), Mutex::default());
+        let database = Self { directory, name, synchronous, readers, writer, writers: Arc::default(), turnstile };
+        let mut connection = database.locked(|| database.connect(Use::Write))?;
         database
             .locked(|| format::migrate(&mut connection, &database.name))
             .map_err(|fault| fault.into_error(&database.name, "prepare the store"))?;
-        database.give(connection);
+        database.give(connection, Use::Write);
         Ok(Arc::new(database))
     }
 
@@ -85,22 +104,33 @@ impl Database {
         result
     }
 
-    fn connect(&self) -> Result<Connection> {
-        let connection = connect(&self.directory.join("headrace.sqlite"), self.synchronous);
+    fn connect(&self, purpose: Use) -> Result<Connection> {
+        let connection = connect(&self.directory.join("headrace.sqlite"), self.synchronous, purpose);
         connection.map_err(|error| Fault::from(error).into_error(&self.name, "open the store"))
     }
 
     /// Takes an idle connection or opens one.
-    pub(super) fn take(&self) -> Result<Connection> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.connect(), Ok)
+    pub(super) fn take(&self, purpose: Use) -> Result<Connection> {
+        let idle = match purpose {
+            Use::Read => self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop(),
+            Use::Write => self.writer.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        };
+        idle.map_or_else(|| self.connect(purpose), Ok)
     }
 
     /// Gives a connection back; one with an open transaction is closed, which undoes it.
-    pub(super) fn give(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if connection.is_autocommit() && idle.len() < POOL {
-            idle.push(connection);
+    pub(super) fn give(&self, connection: Connection, purpose: Use) {
+        if !connection.is_autocommit() {
+            return;
+        }
+        match purpose {
+            Use::Read => {
+                let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+                if readers.len() < READERS {
+                    readers.push(connection);
+                }
+            }
+            Use::Write => *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection),
         }
     }
 
@@ -116,9 +146,9 @@ impl Database {
         let database = Arc::clone(self);
         let doing = doing.into();
         blocking(move || {
-            let mut connection = database.take()?;
+            let mut connection = database.take(Use::Read)?;
             let result = work(&mut connection);
-            database.give(connection);
+            database.give(connection, Use::Read);
             result.map_err(|fault| fault.into_error(&database.name, &doing))
         })
         .await
@@ -126,7 +156,7 @@ impl Database {
 }
 
 /// Opens a connection with the settings all of them have.
-pub(super) fn connect(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path, synchronous: &str, purpose: Use) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(RARE_WAIT)?;
@@ -135,7 +165,7 @@ pub(super) fn connect(path: &Path, synchronous: &str) -> rusqlite::Result<Connec
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "cache_size", -purpose.cache_kib())?;
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     connection.pragma_update_and_check(None, "journal_size_limit", 128 << 20, |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use headrace_core::{Error, Result, clock};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::database::{Database, blocking, connect};
+use super::database::{Database, Use, blocking, connect};
 use super::fault::Fault;
 
 /// A member that has not beaten for so long is dropped.
@@ -130,7 +130,7 @@ impl Drop for Membership {
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = connect(path, "OFF")?;
+    let connection = connect(path, "OFF", Use::Read)?;
     connection.execute_batch(TABLES)?;
     Ok(connection)
 }

@@ -3,8 +3,8 @@
 //! These functions run inside the transaction or connection they are given.
 
 use headrace_core::position::Reached;
-use headrace_core::store::Segment;
-use headrace_core::{Claim, Counts, Error, Partition, Position};
+use headrace_core::store::{Segment, Totals};
+use headrace_core::{Claim, Counts, Error, Partition, Position, clock};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
@@ -87,15 +87,11 @@ pub(super) fn positions(connection: &Connection, scope: &str) -> Result<Reached,
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Reads the counters of a scope.
-pub(super) fn counters(connection: &Connection, scope: &str) -> Result<Counts, Fault> {
+/// Reads the counters of a scope and the time of its last commit.
+pub(super) fn totals(connection: &Connection, scope: &str) -> Result<Totals, Fault> {
     let mut statement = connection.prepare_cached("SELECT counters FROM headrace_scopes WHERE scope = ?")?;
     let text: Option<String> = statement.query_row([scope], |row| row.get(0)).optional()?;
-    match text.as_deref() {
-        None | Some("") => Ok(Counts::default()),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| Error::data(format!("the counters of `{scope}` cannot be read: {error}")).into()),
-    }
+    Ok(Totals::parse(scope, text.as_deref().unwrap_or_default())?)
 }
 
 /// Forgets a scope. Its partitions keep their rows with a raised epoch, so that old claims stay fenced.
@@ -155,7 +151,7 @@ pub(super) fn write_state(
     Ok(())
 }
 
-/// Writes positions, counters and the next sequence.
+/// Writes positions, the next sequence, and counters: what is added, and what is taken off.
 ///
 /// # Errors
 /// [`Error::Fenced`] for a position of a partition that was not claimed.
@@ -165,7 +161,7 @@ pub(super) fn finish(
     scope: Scope,
     claims: &[Claim],
     reached: &Reached,
-    counts: &Counts,
+    (counts, less): (&Counts, &Counts),
 ) -> Result<(), Fault> {
     let mut update = connection.prepare_cached(
         "UPDATE headrace_partitions SET at = ?, detail = ? WHERE scope_id = ? AND name = ? AND epoch = ?",
@@ -177,10 +173,7 @@ pub(super) fn finish(
             return Err(Error::Fenced(partition.to_string()).into());
         }
     }
-    let mut total = counters(connection, scope_name)?;
-    total.add(counts);
-    let text =
-        serde_json::to_string(&total).map_err(|error| Error::data(format!("counters cannot be written: {error}")))?;
+    let text = totals(connection, scope_name)?.after(counts, less, clock::now_us())?;
     connection
         .prepare_cached("UPDATE headrace_scopes SET sequence = sequence + 1, counters = ? WHERE id = ?")?
         .execute(params![text, scope.id])?;

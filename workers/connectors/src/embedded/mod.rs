@@ -126,8 +126,17 @@ impl Store for Embedded {
     async fn counters(&self, scope: &str) -> Result<Counts> {
         let name = scope.to_owned();
         self.database
-            .read(format!("read counters of `{scope}`"), move |connection| ledger::counters(connection, &name))
+            .read(
+                format!("read counters of `{scope}`"),
+                move |connection| Ok(ledger::totals(connection, &name)?.counts),
+            )
             .await
+    }
+
+    async fn committed_at_us(&self, scope: &str) -> Result<Option<i64>> {
+        let name = scope.to_owned();
+        let work = move |connection: &mut rusqlite::Connection| Ok(ledger::totals(connection, &name)?.committed_at_us);
+        self.database.read(format!("read the last commit of `{scope}`"), work).await
     }
 
     async fn forget(&self, scope: &str) -> Result<()> {

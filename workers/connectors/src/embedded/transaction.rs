@@ -12,7 +12,7 @@ use headrace_core::{Error, Result};
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
-use super::database::{Database, RARE_WAIT, blocking};
+use super::database::{Database, RARE_WAIT, Use, blocking};
 use super::fault::Fault;
 
 /// How long a writer waits in each of the two queues before it gives up.
@@ -41,7 +41,7 @@ impl Drop for Open {
         if let Some(connection) = self.connection.take() {
             // If this fails the connection is closed, which undoes the transaction too.
             let _ = connection.execute_batch("ROLLBACK");
-            self.database.give(connection);
+            self.database.give(connection, Use::Write);
         }
     }
 }
@@ -120,7 +120,7 @@ impl Transaction {
         if result.is_ok()
             && let Some(connection) = this.open.connection.take()
         {
-            this.open.database.give(connection);
+            this.open.database.give(connection, Use::Write);
         }
         result
     }
@@ -159,7 +159,7 @@ fn pass(database: &Database) -> Option<Passed<'_>> {
 }
 
 fn try_begin(database: &Arc<Database>) -> Result<Option<Open>> {
-    let connection = database.take()?;
+    let connection = database.take(Use::Write)?;
     let fail = |fault: Fault| fault.into_error(database.name(), "begin to write");
     connection.busy_timeout(Duration::from_millis(20)).map_err(|error| fail(error.into()))?;
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Fault::from);
@@ -167,7 +167,7 @@ fn try_begin(database: &Arc<Database>) -> Result<Option<Open>> {
     match begun {
         Ok(()) => Ok(Some(Open { connection: Some(connection), database: Arc::clone(database) })),
         Err(fault) if fault.is_busy() => {
-            database.give(connection);
+            database.give(connection, Use::Write);
             Ok(None)
         }
         Err(fault) => Err(fail(fault)),

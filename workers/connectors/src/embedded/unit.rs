@@ -26,6 +26,8 @@ pub(super) struct EmbeddedUnit {
     scope: Scope,
     claims: Vec<Claim>,
     positions: Reached,
+    /// What the commit takes off the counters.
+    less: Counts,
 }
 
 impl EmbeddedUnit {
@@ -48,6 +50,7 @@ impl EmbeddedUnit {
             scope: found,
             claims: claims.to_vec(),
             positions,
+            less: Counts::default(),
         })
     }
 
@@ -99,6 +102,12 @@ impl Unit for EmbeddedUnit {
         self.run(doing, move |connection| upsert::upsert(connection, &table, &frame)).await
     }
 
+    async fn delete(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
+        let (table, keys) = (table.clone(), keys.clone());
+        let doing = format!("delete from table `{}`", table.name);
+        self.run(doing, move |connection| upsert::delete(connection, &table, &keys)).await
+    }
+
     async fn update(&mut self, table: &Table, set: (&str, Value), equal: (&str, Value)) -> Result<u64> {
         let (changed, condition) = (find(table, set.0)?, find(table, equal.0)?);
         let parameters = [stored(changed, &set.1)?, stored(condition, &equal.1)?];
@@ -120,12 +129,17 @@ impl Unit for EmbeddedUnit {
         Ok(true)
     }
 
+    fn take_off(&mut self, counts: Counts) {
+        self.less.add(&counts);
+    }
+
     async fn commit(mut self: Box<Self>, reached: &Reached, counts: &Counts) -> Result<()> {
         let transaction = self.take()?;
         let (name, scope, claims) = (self.scope_name.clone(), self.scope, std::mem::take(&mut self.claims));
-        let (reached, counts) = (reached.clone(), counts.clone());
-        let work =
-            move |connection: &mut Connection| ledger::finish(connection, &name, scope, &claims, &reached, &counts);
+        let (reached, counts, less) = (reached.clone(), counts.clone(), std::mem::take(&mut self.less));
+        let work = move |connection: &mut Connection| {
+            ledger::finish(connection, &name, scope, &claims, &reached, (&counts, &less))
+        };
         transaction.finish(format!("commit a unit of `{}`", self.scope_name), work).await
     }
 }

@@ -1,4 +1,4 @@
-//! Upserts: prepared statements of several rows, in key order, so that neighbours in the tree are written together.
+//! Upserts and deletions. Upserts are prepared statements of several rows, in key order, so that neighbours in the tree are written together.
 
 use std::cmp::Ordering;
 
@@ -41,6 +41,22 @@ pub(super) fn upsert(connection: &Connection, table: &Table, frame: &DataFrame) 
     Ok(())
 }
 
+/// Deletes rows by key.
+///
+/// # Errors
+/// A data error when a key does not fit.
+pub(super) fn delete(connection: &Connection, table: &Table, keys: &DataFrame) -> Result<(), Fault> {
+    let columns: Vec<&Column> = table.keys().collect();
+    let cells = columns.iter().map(|column| Cells::of(table, column, keys)).collect::<Result<Vec<_>, _>>()?;
+    let condition: Vec<String> = columns.iter().map(|column| format!("{} = ?", quoted(&column.name))).collect();
+    let sql = format!("DELETE FROM {} WHERE {}", quoted(&table.name), condition.join(" AND "));
+    let mut statement = connection.prepare_cached(&sql)?;
+    for row in 0..keys.height() {
+        execute(&mut statement, &cells, &[row])?;
+    }
+    Ok(())
+}
+
 fn execute(statement: &mut rusqlite::Statement<'_>, cells: &[Cells], rows: &[usize]) -> rusqlite::Result<()> {
     let mut parameter = 0;
     for &row in rows {
@@ -53,9 +69,15 @@ fn execute(statement: &mut rusqlite::Statement<'_>, cells: &[Cells], rows: &[usi
     Ok(())
 }
 
+/// The rows' numbers in key order. Keys have no nulls.
 fn in_key_order(keys: &[&Cells], height: usize) -> Vec<usize> {
+    let ranks: Option<Vec<Vec<u128>>> = keys.iter().map(|key| key.ranks()).collect();
     let compare = |&one: &usize, &other: &usize| {
-        keys.iter().map(|key| key.compare(one, other)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        let unequal = match &ranks {
+            Some(ranks) => ranks.iter().map(|rank| rank[one].cmp(&rank[other])).find(|order| order.is_ne()),
+            None => keys.iter().map(|key| key.compare(one, other)).find(|order| order.is_ne()),
+        };
+        unequal.unwrap_or(Ordering::Equal)
     };
     let mut order: Vec<usize> = (0..height).collect();
     if !order.is_sorted_by(|one, other| compare(one, other).is_le()) {
@@ -71,6 +93,10 @@ fn sql(table: &Table, columns: &[&Column], rows: usize) -> String {
         let column_name = quoted(&column.name);
         match column.merge {
             Merge::Replace => Some(format!("{column_name} = excluded.{column_name}")),
+            Merge::ReplaceWhileNull(other) => Some(format!(
+                "{column_name} = CASE WHEN {name}.\"{other}\" IS NULL THEN excluded.{column_name} ELSE {name}.{column_name} END"
+            )),
+            Merge::First => Some(format!("{column_name} = COALESCE({name}.{column_name}, excluded.{column_name})")),
             Merge::Add => Some(format!(
                 "{column_name} = CASE WHEN excluded.{column_name} IS NULL THEN {name}.{column_name} \
                  ELSE COALESCE({name}.{column_name}, 0) + excluded.{column_name} END"

@@ -2,7 +2,7 @@
 //!
 //! Delivery: producing is idempotent and waits for all in-sync replicas; consuming keeps no offsets in the broker (the
 //! caller's ledger has them), so a batch counts when its positions are committed there. Ordering: by key when producing,
-//! by partition when consuming. Memory: 64 MiB of unsent messages; per consumer 32 MiB read ahead and two batches.
+//! by partition when consuming. Memory: 64 MiB of unsent messages; per consumer 16 MiB read ahead and two batches.
 //!
 //! Layout: [`settings`] reads the URL; [`inquiry`] asks and creates; [`producer`] sends; [`source`] is the async side of a
 //! group member and [`reader`] its thread, with [`membership`] (partitions come and go), [`watch`] (what does not come),

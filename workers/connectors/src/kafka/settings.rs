@@ -26,7 +26,9 @@ const OPTIONS: [&str; 11] = [
 ];
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 /// What the client reads ahead for all partitions of a source together; it may add what one more fetch unpacks to.
-const READ_AHEAD_KIB: &str = "32768";
+const READ_AHEAD_KIB: &str = "16384";
+/// Messages it reads ahead for each partition. The library keeps some 400 bytes beside every one, more than a short message has itself.
+const READ_AHEAD_MESSAGES: &str = "20000";
 
 /// Everything a client needs to know.
 pub(super) struct Settings {
@@ -128,10 +130,12 @@ impl Settings {
             ("auto.offset.reset", "error"),
             ("enable.partition.eof", "true"),
             ("queued.max.messages.kbytes", READ_AHEAD_KIB),
-            ("fetch.queue.backoff.ms", "20"),
+            ("queued.min.messages", READ_AHEAD_MESSAGES),
+            ("fetch.queue.backoff.ms", "10"),
             ("fetch.wait.max.ms", "200"),
-            ("fetch.max.bytes", "4194304"),
-            ("max.partition.fetch.bytes", "1048576"),
+            // Compressed: a fetch unpacks to several times as much.
+            ("fetch.max.bytes", "1048576"),
+            ("max.partition.fetch.bytes", "262144"),
         ] {
             config.set(name, value);
         }

@@ -1,8 +1,8 @@
 //! The async side of a group member.
 //!
 //! Delivery: a batch that was handed on is never handed on again unless [`Source::start`] goes back. Positions are the
-//! caller's: nothing is committed to the broker. Ordering: offsets grow within a partition. Memory: 32 MiB read ahead by
-//! the library (and what a fetch of 4 MiB unpacks to), one batch being gathered, one waiting. The reading thread goes on serving the group however slow the
+//! caller's: nothing is committed to the broker. Ordering: offsets grow within a partition. Memory: 16 MiB read ahead by
+//! the library (and what a fetch of 1 MiB unpacks to), one batch being gathered, one waiting. The reading thread goes on serving the group however slow the
 //! caller is, and leaves the group when the source is dropped, with or without an async runtime.
 
 use std::collections::BTreeMap;

@@ -98,6 +98,12 @@ impl Dialect {
                 let old = format!("{}.{name}", quote(&table.name));
                 format!("{name} = IF({fresh} IS NULL, {old}, COALESCE({old}, 0) + {fresh})")
             }
+            // Columns change from left to right, and each change sees those before it: the other column is still the old one.
+            Merge::ReplaceWhileNull(other) => {
+                let table = quote(&table.name);
+                format!("{name} = IF({table}.`{other}` IS NULL, {fresh}, {table}.{name})")
+            }
+            Merge::First => format!("{name} = COALESCE({}.{name}, {fresh})", quote(&table.name)),
             Merge::Key | Merge::Replace | Merge::Computed { .. } => format!("{name} = {fresh}"),
         }
     }

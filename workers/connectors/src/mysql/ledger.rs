@@ -4,8 +4,9 @@
 //! another. The row outlives [`forget`], because its epoch must never fall: an old claim stays old.
 
 use headrace_core::position::Reached;
+use headrace_core::store::Totals;
 use headrace_core::table::{Kind, Merge, Table};
-use headrace_core::{Claim, Counts, Error, Ident, Partition, Position, Result};
+use headrace_core::{Claim, Error, Ident, Partition, Position, Result, ledger_format};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Transaction, Value as Sql};
 use xxhash_rust::xxh3::xxh3_128;
@@ -20,13 +21,38 @@ const KEY_CHARACTERS: u16 = 255;
 /// At most so many keys are asked for in one statement.
 pub(super) const KEYS_IN_A_STATEMENT: usize = 256;
 
+/// The format of the tables' content; see [`ledger_format`].
+const FORMAT: u32 = 1;
+/// The table whose comment tells the format.
+const FIRST_TABLE: &str = "headrace_scope";
+
+/// What a new table of that name gets as a comment, as part of its definition.
+pub(super) fn comment(table: &Ident) -> String {
+    if table.as_str() == FIRST_TABLE {
+        format!(" COMMENT = '{}'", ledger_format::comment(FORMAT))
+    } else {
+        String::new()
+    }
+}
+
+/// Refuses a ledger of a newer format.
+pub(super) async fn check_format(server: &Server) -> Result<()> {
+    // What else may be wrong with the database is told by what uses it first.
+    let Ok(Some(mut connection)) = server.connection_if_exists().await else { return Ok(()) };
+    let query =
+        "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?";
+    let context = || format!("cannot look for the ledger in {}", server.name());
+    let comment: Option<String> = attempt(context, connection.exec_first(query, (FIRST_TABLE,))).await?;
+    ledger_format::check(&server.name(), &comment.unwrap_or_default(), FORMAT)
+}
+
 /// All tables of the ledger.
 pub(super) fn tables() -> Result<[Table; 3]> {
     Ok([scope_table()?, position_table()?, state_table()?])
 }
 
 fn scope_table() -> Result<Table> {
-    Table::new(Ident::new("headrace_scope")?)
+    Table::new(Ident::new(FIRST_TABLE)?)
         .key("scope", Kind::Name(KEY_CHARACTERS))?
         .column("name", Kind::Text, false, Merge::Replace)?
         .column("epoch", Kind::Int, false, Merge::Replace)?
@@ -71,7 +97,7 @@ pub(super) fn key_of(name: &str) -> String {
 pub(super) struct Scope {
     pub(super) epoch: i64,
     pub(super) sequence: i64,
-    pub(super) counters: Counts,
+    pub(super) totals: Totals,
 }
 
 /// Locks a scope's row until the transaction ends; none when there is no such row.
@@ -80,16 +106,7 @@ pub(super) async fn lock(transaction: &mut Transaction<'static>, scope: &str) ->
     let found: Option<(i64, i64, String)> =
         attempt(|| format!("cannot lock the ledger of `{scope}`"), transaction.exec_first(query, (key_of(scope),)))
             .await?;
-    found
-        .map(|(epoch, sequence, text)| Ok(Scope { epoch, sequence, counters: parse_counters(scope, &text)? }))
-        .transpose()
-}
-
-fn parse_counters(scope: &str, text: &str) -> Result<Counts> {
-    if text.is_empty() {
-        return Ok(Counts::default());
-    }
-    serde_json::from_str(text).map_err(|error| Error::data(format!("the counters of `{scope}` are damaged: {error}")))
+    found.map(|(epoch, sequence, text)| Ok(Scope { epoch, sequence, totals: Totals::parse(scope, &text)? })).transpose()
 }
 
 /// Makes the scope's row, in a transaction of its own: locking rows that are there blocks nobody else.
@@ -180,14 +197,14 @@ pub(super) async fn positions(server: &Server, scope: &str) -> Result<Reached> {
     }
 }
 
-/// Reads the counters of a scope; zero where there is no ledger yet.
-pub(super) async fn counters(server: &Server, scope: &str) -> Result<Counts> {
-    let Some(mut connection) = server.connection_if_exists().await? else { return Ok(Counts::default()) };
+/// Reads the counters of a scope and the time of its last commit; zero and none where there is no ledger yet.
+pub(super) async fn totals(server: &Server, scope: &str) -> Result<Totals> {
+    let Some(mut connection) = server.connection_if_exists().await? else { return Ok(Totals::default()) };
     let query = "SELECT counters FROM headrace_scope WHERE scope = ?";
     let found: mysql_async::Result<Option<String>> = connection.exec_first(query, (key_of(scope),)).await;
     match found {
-        Ok(text) => parse_counters(scope, &text.unwrap_or_default()),
-        Err(fault) if code(&fault) == NO_SUCH_TABLE => Ok(Counts::default()),
+        Ok(text) => Totals::parse(scope, &text.unwrap_or_default()),
+        Err(fault) if code(&fault) == NO_SUCH_TABLE => Ok(Totals::default()),
         Err(fault) => Err(failure(format!("cannot read the counters of `{scope}`"), fault)),
     }
 }

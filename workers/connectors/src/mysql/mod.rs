@@ -43,9 +43,11 @@ impl MySql {
     /// Connects to `mysql://user:password@host:port/database/table?tls=true&tls_ca=FILE`. The database need not exist yet.
     ///
     /// # Errors
-    /// A configuration error for a wrong URL, host, login or certificate; an external one when the server does not answer.
+    /// A configuration error for a wrong URL, host, login or certificate, or a newer ledger; an external one when the server does not answer.
     pub async fn connect(url: &StoreUrl) -> Result<Self> {
-        Ok(Self { server: Server::connect(url).await? })
+        let server = Server::connect(url).await?;
+        ledger::check_format(&server).await?;
+        Ok(Self { server })
     }
 }
 
@@ -80,7 +82,11 @@ impl Store for MySql {
     }
 
     async fn counters(&self, scope: &str) -> Result<Counts> {
-        ledger::counters(&self.server, scope).await
+        Ok(ledger::totals(&self.server, scope).await?.counts)
+    }
+
+    async fn committed_at_us(&self, scope: &str) -> Result<Option<i64>> {
+        Ok(ledger::totals(&self.server, scope).await?.committed_at_us)
     }
 
     async fn forget(&self, scope: &str) -> Result<()> {

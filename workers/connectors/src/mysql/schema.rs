@@ -21,7 +21,8 @@ pub(super) async fn create(server: &Server, tables: &[&Table]) -> Result<()> {
     for table in own.iter().chain(tables.iter().copied()) {
         let context = || format!("cannot create {}", server.called(&table.name));
         if !exists(&mut connection, &table.name).await? {
-            attempt(context, connection.query_drop(server.dialect.create_table(table))).await?;
+            let text = server.dialect.create_table(table) + &ledger::comment(&table.name);
+            attempt(context, connection.query_drop(text)).await?;
         }
         check(server, &mut connection, table).await?;
     }

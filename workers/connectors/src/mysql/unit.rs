@@ -7,9 +7,9 @@
 
 use async_trait::async_trait;
 use headrace_core::position::Reached;
-use headrace_core::store::{Segment, Unit};
+use headrace_core::store::{Segment, Totals, Unit};
 use headrace_core::table::{Table, Value};
-use headrace_core::{Claim, Counts, Error, Partition, Result};
+use headrace_core::{Claim, Counts, Error, Partition, Result, clock};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Transaction, Value as Sql};
 use polars::prelude::DataFrame;
@@ -30,7 +30,9 @@ pub(super) struct MySqlUnit {
     claims: Vec<Claim>,
     positions: Reached,
     sequence: i64,
-    counters: Counts,
+    totals: Totals,
+    /// What the commit takes off the counters.
+    less: Counts,
     /// Set while a statement runs, and left so when it fails or is given up.
     broken: bool,
 }
@@ -59,7 +61,8 @@ pub(super) async fn begin(server: &Server, scope: &str, claims: &[Claim]) -> Res
         claims: claims.to_vec(),
         positions,
         sequence: found.sequence,
-        counters: found.counters,
+        totals: found.totals,
+        less: Counts::default(),
         broken: false,
     })
 }
@@ -175,6 +178,25 @@ impl Unit for MySqlUnit {
         Ok(())
     }
 
+    async fn delete(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
+        self.enter()?;
+        let table = table.only_keys();
+        let columns = values::parameters(&table, keys)?;
+        let names: Vec<String> = table.keys().map(|column| format!("{} = ?", quote(&column.name))).collect();
+        let of_row = format!("({})", names.join(" AND "));
+        let rows: Vec<usize> = (0..keys.height()).collect();
+        for chunk in rows.chunks(KEYS_IN_A_STATEMENT) {
+            let condition = vec![of_row.as_str(); chunk.len()].join(" OR ");
+            let text = format!("DELETE FROM {} WHERE {condition}", quote(&table.name));
+            let parameters: Vec<Sql> =
+                chunk.iter().flat_map(|row| columns.iter().map(move |column| column[*row].clone())).collect();
+            let context = || format!("cannot delete from {}", self.server.called(&table.name));
+            attempt(context, self.transaction.exec_drop(text, Params::Positional(parameters))).await?;
+        }
+        self.leave();
+        Ok(())
+    }
+
     async fn update(&mut self, table: &Table, set: (&str, Value), equal: (&str, Value)) -> Result<u64> {
         self.enter()?;
         let (target, condition) = (find_column(table, set.0)?, find_column(table, equal.0)?);
@@ -192,13 +214,15 @@ impl Unit for MySqlUnit {
         Ok(self.transaction.affected_rows())
     }
 
+    fn take_off(&mut self, counts: Counts) {
+        self.less.add(&counts);
+    }
+
     async fn commit(mut self: Box<Self>, reached: &Reached, counts: &Counts) -> Result<()> {
         self.enter()?;
         self.put_positions(reached).await?;
-        let mut counters = std::mem::take(&mut self.counters);
-        counters.add(counts);
+        let text = std::mem::take(&mut self.totals).after(counts, &self.less, clock::now_us())?;
         let context = || format!("cannot commit a unit of `{}`", self.scope);
-        let text = serde_json::to_string(&counters).map_err(|error| Error::data(format!("{}: {error}", context())))?;
         let update = "UPDATE headrace_scope SET sequence = ?, counters = ? WHERE scope = ?";
         let parameters = (self.sequence + 1, text, key_of(&self.scope));
         attempt(context, self.transaction.exec_drop(update, parameters)).await?;

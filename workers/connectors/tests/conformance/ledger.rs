@@ -2,7 +2,7 @@
 
 use headrace_core::store::{Store, Unit, is_committed};
 use headrace_core::table::{Kind, Table};
-use headrace_core::{Counts, ErrorKind, Partition, Position};
+use headrace_core::{Counts, ErrorKind, Partition, Position, clock};
 
 use super::{frame, ident, ints, reached, read_all};
 
@@ -128,10 +128,12 @@ pub async fn claim_while_a_unit_is_open(store: &dyn Store, unique: &str) {
     }
 }
 
-/// Counters are the sum of all commits.
+/// Counters are the sum of all commits, and the time of the last one is kept.
 pub async fn counters_add_up(store: &dyn Store, unique: &str) {
     let scope = format!("{unique} counted");
     assert_eq!(store.counters(&scope).await.unwrap(), Counts::default());
+    assert_eq!(store.committed_at_us(&scope).await.unwrap(), None);
+    let begun = clock::now_us();
     let claims = claim(store, &scope, "p").await;
     let mut wanted = Counts::default();
     for at in 1..=5_u32 {
@@ -143,6 +145,8 @@ pub async fn counters_add_up(store: &dyn Store, unique: &str) {
         unit.commit(&reached("p", i64::from(at)), &one).await.unwrap();
     }
     assert_eq!(store.counters(&scope).await.unwrap(), wanted);
+    let committed_at = store.committed_at_us(&scope).await.unwrap();
+    assert!(committed_at.is_some_and(|at| (begun..=clock::now_us()).contains(&at)), "{committed_at:?}");
 }
 
 /// State is read behind a sequence, by key and sequence, from the space asked for, and dropped segments are gone.
@@ -273,4 +277,39 @@ pub async fn forget_forgets_one_scope(store: &dyn Store, unique: &str) {
     assert_eq!(claims[0].position, None);
     let mut unit = store.begin(&gone, &claims).await.unwrap();
     assert!(state(&mut *unit, 1).await.is_empty());
+}
+
+/// Counts that were committed before can be taken off, with or without others that are added.
+pub async fn counts_are_taken_off(store: &dyn Store, unique: &str) {
+    let scope = format!("{unique} taken off");
+    let claims = claim(store, &scope, "p").await;
+    let unit = store.begin(&scope, &claims).await.unwrap();
+    unit.commit(&reached("p", 1), &counts(5)).await.unwrap();
+    let mut unit = store.begin(&scope, &claims).await.unwrap();
+    unit.take_off(counts(2));
+    unit.take_off(counts(1));
+    drop(unit);
+    let mut unit = store.begin(&scope, &claims).await.unwrap();
+    unit.take_off(counts(1));
+    unit.take_off(counts(3));
+    unit.commit(&reached("p", 2), &counts(2)).await.unwrap();
+    assert_eq!(store.counters(&scope).await.unwrap(), counts(3));
+}
+
+/// Workers of several partitions that begin in turn never undo each other's work: each reads what the one before wrote.
+pub async fn units_in_turn_build_on_each_other(store: &dyn Store, unique: &str) {
+    let scope = &format!("{unique} in turn");
+    let worker = async |name: &str| {
+        let claims = claim(store, scope, name).await;
+        for at in 1..=6 {
+            let reached = reached(name, at);
+            let mut unit = store.begin_in_turn(scope, &claims, &reached).await.unwrap();
+            let known = state(&mut *unit, 1).await;
+            assert_eq!(known.len() as i64, unit.sequence(), "one segment for every commit");
+            unit.write_state("space", vec![(1, name.as_bytes().to_vec())], Vec::new()).await.unwrap();
+            unit.commit(&reached, &counts(1)).await.unwrap();
+        }
+    };
+    tokio::join!(worker("a"), worker("b"), worker("c"));
+    assert_eq!(store.counters(scope).await.unwrap(), counts(18));
 }

@@ -24,7 +24,10 @@ pub async fn everything(store: &dyn Store, unique: &str) {
         store::written_twice_is_written_once,
         store::replaces_with_the_newest,
         store::merge_add_is_null_aware,
+        store::merge_first_keeps_what_is_there,
+        store::merge_while_null_ends_with_a_value,
         store::update_changes_matching_rows,
+        store::deletes_rows_by_key,
         store::select_pages_in_key_order,
         store::select_from_nothing,
         store::scan_reads_every_row_once_and_resumes,
@@ -40,9 +43,11 @@ pub async fn everything(store: &dyn Store, unique: &str) {
         ledger::stale_claim_is_fenced,
         ledger::claim_while_a_unit_is_open,
         ledger::counters_add_up,
+        ledger::counts_are_taken_off,
         ledger::state_reads_after_sequence_and_drops,
         ledger::large_state,
         ledger::units_of_one_scope_follow_each_other,
+        ledger::units_in_turn_build_on_each_other,
         ledger::scopes_and_partitions_are_apart,
         ledger::forget_forgets_one_scope,
     ];
@@ -339,5 +344,78 @@ pub async fn computed_columns_and_views(store: &dyn Store, unique: &str) {
         let seen = Table::new(name.clone()).key("id", Kind::Int).unwrap().value("amount", Kind::Int).unwrap();
         let wanted = frame(vec![ints("id", [1, 2]), ints("amount", [21 + factor, factor])]);
         assert_same(&read_all(store, &seen).await, &wanted, "view");
+    }
+}
+
+/// Rows are deleted by their whole key, and what the same unit writes afterwards stays.
+pub async fn deletes_rows_by_key(store: &dyn Store, unique: &str) {
+    let table = simple(unique, "deleted");
+    store.create(&[&table]).await.unwrap();
+    let rows = |ids: &[i64], amount: i64| {
+        let names = ids.iter().map(|id| if id % 2 == 0 { "even" } else { "odd" });
+        let amounts = vec![amount; ids.len()];
+        let notes = ids.iter().map(|_| Some("old").filter(|_| amount == 1));
+        frame(vec![
+            ints("id", ids.iter().copied()),
+            texts("name", names),
+            ints("amount", amounts),
+            texts("note", notes),
+        ])
+    };
+    let scope = format!("{unique} deleted");
+    write(store, &scope, 1, &table, &rows(&[1, 2, 3, 4, 5], 1)).await;
+    let claims = store.claim(&scope, &[headrace_core::Partition::new("only")]).await.unwrap();
+    let reached = super::reached("only", 2);
+    let mut unit = store.begin_in_turn(&scope, &claims, &reached).await.unwrap();
+    // Row 9 is not there, row 4 has another name.
+    let keys = frame(vec![ints("id", [2, 3, 4, 9]), texts("name", ["even", "odd", "odd", "odd"])]);
+    unit.delete(&table, &keys).await.unwrap();
+    unit.delete(&table, &keys.head(Some(0))).await.unwrap();
+    unit.upsert(&table, &rows(&[3], 2)).await.unwrap();
+    unit.commit(&reached, &headrace_core::Counts::default()).await.unwrap();
+    let mut wanted = rows(&[1], 1);
+    for (id, amount) in [(3, 2), (4, 1), (5, 1)] {
+        wanted.vstack_mut(&rows(&[id], amount)).unwrap();
+    }
+    assert_same(&read_all(store, &table).await, &wanted, "what is left");
+}
+
+/// `Merge::ReplaceWhileNull` keeps a row's values once another column has one, in transactional stores.
+pub async fn merge_while_null_ends_with_a_value(store: &dyn Store, unique: &str) {
+    let table = Table::new(ident(unique, "open")).key("id", Kind::Int).unwrap();
+    let table = table.column("n", Kind::Int, true, Merge::ReplaceWhileNull("at")).unwrap();
+    let table = table.column("at", Kind::DateTime, true, Merge::First).unwrap();
+    store.create(&[&table]).await.unwrap();
+    let scope = format!("{unique} while null");
+    let row = |n: Option<i64>, at: Option<i64>| frame(vec![ints("id", [1]), ints("n", [n]), ints("at", [at])]);
+    let day = Some(86_400_000_000);
+    for (at, (written, wanted)) in (1..).zip([
+        (row(Some(1), None), row(Some(1), None)),
+        (row(Some(2), None), row(Some(2), None)),
+        (row(Some(3), day), row(Some(3), day)),
+    ]) {
+        write(store, &scope, at, &table, &written).await;
+        assert_same(&read_all(store, &table).await, &wanted, "while null");
+    }
+    if store.is_transactional() {
+        write(store, &scope, 4, &table, &row(Some(4), None)).await;
+        assert_same(&read_all(store, &table).await, &row(Some(3), day), "not any more");
+    }
+}
+
+/// `Merge::First` takes a value where there is none and keeps it when null comes; in transactional stores whatever comes.
+pub async fn merge_first_keeps_what_is_there(store: &dyn Store, unique: &str) {
+    let table = Table::new(ident(unique, "first")).key("id", Kind::Int).unwrap();
+    let table = table.column("at", Kind::DateTime, true, Merge::First).unwrap().value("n", Kind::Int).unwrap();
+    store.create(&[&table]).await.unwrap();
+    let scope = format!("{unique} first");
+    let rows = |at: [Option<i64>; 2], n| frame(vec![ints("id", 1..=2), ints("at", at), ints("n", [n; 2])]);
+    let day = Some(86_400_000_000);
+    write(store, &scope, 1, &table, &rows([None, day], 1)).await;
+    write(store, &scope, 2, &table, &rows([day, None], 2)).await;
+    assert_same(&read_all(store, &table).await, &rows([day, day], 2), "null keeps what is there");
+    if store.is_transactional() {
+        write(store, &scope, 3, &table, &rows([Some(0), Some(0)], 3)).await;
+        assert_same(&read_all(store, &table).await, &rows([day, day], 3), "the first value stays");
     }
 }

@@ -7,7 +7,7 @@ use crate::position::{Claim, Partition, Reached};
 use crate::report::Outcome;
 use crate::retry::Backoff;
 use crate::sink::Sink;
-use crate::{Control, Counts, Error, ErrorKind, Result};
+use crate::{Control, Counts, Error, ErrorKind, Result, failpoint, failpoint::Point};
 
 pub(super) struct Committer<Output> {
     pub(super) sink: Box<dyn Sink<Output>>,
@@ -74,6 +74,9 @@ impl<Output: Send + Sync + 'static> Committer<Output> {
             match claimed {
                 Ok(claims) => {
                     for claim in &claims {
+                        let found = claim.position.as_ref().map(|position| position.at);
+                        // A partition that comes back was begun the first time.
+                        self.finished.begun.entry(claim.partition.to_string()).or_insert(found);
                         if let Some(position) = &claim.position {
                             self.finished.positions.insert(claim.partition.to_string(), position.at);
                         }
@@ -101,12 +104,14 @@ impl<Output: Send + Sync + 'static> Committer<Output> {
         let Some(committed) = self.commit_or_stop(&output, &reached).await else { return Ok(false) };
         match committed {
             Ok(mut counts) => {
+                failpoint::before(Point::Acknowledge)?;
                 counts.bytes += bytes;
                 self.control.progress.add(&counts);
                 self.finished.counts.add(&counts);
                 for (partition, position) in &reached {
                     self.finished.positions.insert(partition.to_string(), position.at);
                 }
+                failpoint::after(Point::Acknowledge)?;
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::Fenced && self.shared => {

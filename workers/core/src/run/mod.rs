@@ -23,7 +23,7 @@ use crate::report::Outcome;
 use crate::retry::Backoff;
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::{Batch, Control, Counts, Error, Result};
+use crate::{Batch, Control, Counts, Error, Result, failpoint, failpoint::Point};
 
 /// How long a stop waits for the commit under way.
 pub const STOP_PATIENCE: Duration = Duration::from_millis(2_000);
@@ -60,6 +60,8 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The last committed position of every partition this run had.
     pub positions: BTreeMap<String, i64>,
+    /// The position it had found there, none where nothing had been committed.
+    pub begun: BTreeMap<String, Option<i64>>,
 }
 
 /// What the reader tells the committer, in order.
@@ -102,13 +104,19 @@ pub async fn run<Output: Send + Sync + 'static>(pipeline: Pipeline<Output>, cont
         Ok(Err(error)) => Some(Error::data(format!("the source failed: {error}"))),
         Ok(Ok(())) => None,
     };
-    let closed = committer.sink.close().await;
+    let closed = close(&mut *committer.sink).await;
     ended?;
     closed?;
     if let Some(error) = died {
         return Err(error);
     }
     Ok(committer.finished)
+}
+
+async fn close<Output: Send + Sync>(sink: &mut dyn Sink<Output>) -> Result<()> {
+    failpoint::before(Point::Close)?;
+    sink.close().await?;
+    failpoint::after(Point::Close)
 }
 
 /// Pauses before another try of something that failed; false when there shall be no other.

@@ -7,7 +7,7 @@ use super::{FENCE_PATIENCE, Item, Transform};
 use crate::position::Partition;
 use crate::retry::Backoff;
 use crate::source::{Event, Source};
-use crate::{Control, Error};
+use crate::{Control, Error, Result, failpoint, failpoint::Point};
 
 pub(super) struct Reader<Output> {
     pub(super) source: Box<dyn Source>,
@@ -23,6 +23,11 @@ pub(super) struct Reader<Output> {
 enum Next {
     GoOn,
     End,
+}
+
+async fn next(source: &mut dyn Source) -> Result<Event> {
+    failpoint::before(Point::Read)?;
+    source.next().await
 }
 
 impl<Output: Send + Sync + 'static> Reader<Output> {
@@ -47,7 +52,7 @@ impl<Output: Send + Sync + 'static> Reader<Output> {
                 biased;
                 () = self.control.stopping() => return,
                 () = self.items.closed() => return,
-                event = self.source.next() => event,
+                event = next(&mut *self.source) => event,
             };
             let event = match event {
                 Ok(event) => event,
@@ -105,7 +110,13 @@ impl<Output: Send + Sync + 'static> Reader<Output> {
         let Ok(room) = self.items.reserve().await else { return Next::End };
         let transform = self.transform.clone();
         let (reached, bytes) = (batch.reached.clone(), batch.bytes);
-        let output = tokio::task::spawn_blocking(move || transform(batch));
+        let output = tokio::task::spawn_blocking(move || {
+            failpoint::after(Point::Read)?;
+            failpoint::before(Point::Decode)?;
+            let output = transform(batch)?;
+            failpoint::after(Point::Decode)?;
+            Ok(output)
+        });
         room.send(Item::Batch { output, reached, bytes });
         Next::GoOn
     }

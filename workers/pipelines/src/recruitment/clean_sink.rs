@@ -5,28 +5,27 @@
 //! dead-letter topic, in the unit where the store is the log too, else before the commit: after a crash one may be there
 //! twice, with the same source and position.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use headrace_core::dead_letter::{self, DeadLetter};
+use headrace_core::ledger_sink::UnitWork;
 use headrace_core::log::Log;
 use headrace_core::position::Reached;
-use headrace_core::sink::Sink;
-use headrace_core::store::{Store, Unit, claims_for, is_committed};
-use headrace_core::{Claim, Counts, ErrorKind, Partition, Result, clock};
+use headrace_core::store::{Store, Unit};
+use headrace_core::{Claim, Counts, Partition, Result};
 use headrace_transforms::civil;
 use headrace_transforms::deduplicate::{Batch as IdBatch, Change, Verdict};
 use polars::prelude::{BooleanChunked, DataFrame, NamedFrom, NewChunkedArray, Series};
 
 use super::companies::Companies;
-use super::message::{Decoded, place_id};
+use super::message::{Decoded, RejectedMessage, place_id};
 use super::schema::ResultSchema;
 use super::seen_ids::SeenIds;
 use super::{classes, dead_letter_message, event, hourly};
 
-/// The sink of the clean step.
-pub struct CleanSink {
+/// What the clean step does with a batch of messages.
+pub struct CleanWork {
     store: Arc<dyn Store>,
     schema: ResultSchema,
     companies: Companies,
@@ -36,15 +35,12 @@ pub struct CleanSink {
     dead_letter_topic: Option<(Arc<dyn Log>, String)>,
     /// The log the messages come from: positions in one log say nothing about another.
     log: String,
-    /// By the ledger's names.
-    claims: BTreeMap<Partition, Claim>,
     seen: SeenIds<0>,
     enriched: bool,
-    pending: Option<(Reached, Counts)>,
 }
 
-impl CleanSink {
-    /// Makes a sink into tables that exist.
+impl CleanWork {
+    /// Cleans into tables that exist.
     pub fn new(
         store: Arc<dyn Store>,
         schema: ResultSchema,
@@ -53,8 +49,8 @@ impl CleanSink {
         log: String,
         dead_letter_topic: Option<(Arc<dyn Log>, String)>,
     ) -> Self {
-        let (claims, seen) = (BTreeMap::new(), SeenIds::default());
-        Self { store, schema, companies, source, dead_letter_topic, log, claims, seen, enriched: false, pending: None }
+        let seen = SeenIds::default();
+        Self { store, schema, companies, source, dead_letter_topic, log, seen, enriched: false }
     }
 
     /// Brings stored rows in line with the dimension. Once at the start, then whenever the dimension was found changed.
@@ -108,15 +104,13 @@ impl CleanSink {
         classes.add_to(&mut counts);
         self.write_results(unit, &events).await?;
         let letters = self.letters(decoded, &mut counts);
-        if !letters.is_empty() {
-            unit.upsert(&self.schema.dead_letters, &dead_letter::to_frame(&letters)?).await?;
-            if let Some((log, topic)) = &self.dead_letter_topic {
-                let messages = dead_letter_message::frame(&letters)?;
-                // Where log and result are one place, a message sent beside the unit would wait for the unit to end.
-                let same_place = self.store.name() == log.name();
-                if !(same_place && unit.append(topic, &messages).await?) {
-                    log.produce(topic, &messages).await?;
-                }
+        dead_letter::write(unit, &self.schema.dead_letters, &letters).await?;
+        if let Some((log, topic)) = self.dead_letter_topic.as_ref().filter(|_| !letters.is_empty()) {
+            let messages = dead_letter_message::frame(&letters)?;
+            // Where log and result are one place, a message sent beside the unit would wait for the unit to end.
+            let same_place = self.store.name() == log.name();
+            if !(same_place && unit.append(topic, &messages).await?) {
+                log.produce(topic, &messages).await?;
             }
         }
         let changes = self.seen.write(unit, &batch, &verdicts).await?;
@@ -147,36 +141,20 @@ impl CleanSink {
     }
 
     fn letters(&self, decoded: &Decoded, counts: &mut Counts) -> Vec<DeadLetter> {
-        let failed_at_us = clock::now_us();
-        decoded
-            .rejected
-            .iter()
-            .map(|message| {
-                counts.dead_lettered += 1;
-                counts.class(message.reason.counter(), 1);
-                DeadLetter {
-                    source: self.source.clone(),
-                    position: format!("{}-{}", message.partition, message.offset),
-                    reason: message.reason.as_str().to_owned(),
-                    detail: message.detail.clone(),
-                    key: message.key.clone(),
-                    raw: message.raw.clone(),
-                    failed_at_us,
-                    settled_at_us: None,
-                    replays: 0,
-                }
-            })
-            .collect()
+        let letter = |message: &RejectedMessage| {
+            counts.dead_lettered += 1;
+            counts.class(message.reason.counter(), 1);
+            let place = format!("{}-{}", message.partition, message.offset);
+            let (reason, detail) = (message.reason.as_str(), message.detail.clone());
+            let letter = DeadLetter::refused(&self.source, place, reason, detail, message.raw.clone());
+            DeadLetter { key: message.key.clone(), ..letter }
+        };
+        decoded.rejected.iter().map(letter).collect()
     }
 
     /// Names the topic that the next messages come from.
     pub fn set_source(&mut self, source: String) {
         self.source = source;
-    }
-
-    /// Takes over the ids of a committed unit.
-    pub fn committed(&mut self, changes: Vec<Change<0>>) {
-        self.seen.committed(changes);
     }
 }
 
@@ -198,66 +176,33 @@ fn with_parts(mut hourly: DataFrame) -> Result<DataFrame> {
 }
 
 #[async_trait]
-impl Sink<Decoded> for CleanSink {
-    async fn claim(&mut self, partitions: &[Partition]) -> Result<Vec<Claim>> {
-        let names: Vec<Partition> = partitions.iter().map(|name| ledger_partition(&self.log, name)).collect();
-        let claims = self.store.claim(&self.schema.clean_scope(), &names).await?;
-        self.claims.extend(claims.iter().map(|claim| (claim.partition.clone(), claim.clone())));
-        if self.companies.is_stale() {
-            match self.enrich(&claims).await {
-                // Taken over already: the first commit will tell, or the rebalance that is under way.
-                Err(error) if error.kind() == ErrorKind::Fenced => tracing::debug!("not enriched: {error}"),
-                other => drop(other?),
-            }
-        }
-        let names: BTreeMap<Partition, &Partition> = names.into_iter().zip(partitions).collect();
-        let bare = |claim: Claim| {
-            let partition = names.get(&claim.partition).map_or(claim.partition, |name| (*name).clone());
-            Claim { partition, ..claim }
-        };
-        Ok(claims.into_iter().map(bare).collect())
+impl UnitWork<Decoded> for CleanWork {
+    type Changes = Vec<Change<0>>;
+
+    fn scope(&self) -> String {
+        self.schema.clean_scope()
     }
 
-    async fn idle(&mut self) -> Result<()> {
-        if self.companies.is_stale() && !self.claims.is_empty() {
-            let claims: Vec<Claim> = self.claims.values().take(1).cloned().collect();
-            self.enrich(&claims).await?;
+    async fn write(&mut self, unit: &mut dyn Unit, decoded: &Decoded, _: &Reached) -> Result<(Counts, Self::Changes)> {
+        self.apply(unit, decoded).await
+    }
+
+    fn committed(&mut self, changes: Self::Changes) {
+        self.seen.committed(changes);
+    }
+
+    fn forget(&mut self) {
+        self.seen.forget();
+    }
+
+    fn ledger_name(&self, partition: &Partition) -> Partition {
+        ledger_partition(&self.log, partition)
+    }
+
+    async fn prepare(&mut self, claims: &[Claim]) -> Result<()> {
+        if self.companies.is_stale() {
+            self.enrich(claims).await?;
         }
         Ok(())
-    }
-
-    async fn commit(&mut self, decoded: &Decoded, reached: &Reached) -> Result<Counts> {
-        let reached: Reached =
-            reached.iter().map(|(name, position)| (ledger_partition(&self.log, name), position.clone())).collect();
-        let reached = &reached;
-        let claims = claims_for(&self.claims, reached)?;
-        if self.companies.is_stale() {
-            self.enrich(&claims).await?;
-        }
-        let mut unit = self.store.begin(&self.schema.clean_scope(), &claims).await?;
-        if let Some((pending, counts)) = self.pending.take()
-            && pending == *reached
-            && is_committed(&*unit, reached)
-        {
-            return Ok(counts);
-        }
-        let committed = match self.apply(&mut *unit, decoded).await {
-            Ok((counts, changes)) => {
-                self.pending = Some((reached.clone(), counts.clone()));
-                unit.commit(reached, &counts).await.map(|()| (counts, changes))
-            }
-            Err(error) => Err(error),
-        };
-        match committed {
-            Ok((counts, changes)) => {
-                self.pending = None;
-                self.committed(changes);
-                Ok(counts)
-            }
-            Err(error) => {
-                self.seen.forget();
-                Err(error)
-            }
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! Dead letters as messages: key as it came, value a JSON object with the raw text verbatim.
+//! Dead letters as messages: key as it came, value a JSON object with the raw text verbatim. What is so large that a broker
+//! would refuse the message is cut, or for a key left out, and `truncated` is set.
 
 use headrace_core::Result;
 use headrace_core::batch::message_columns::{KEY, VALUE};
@@ -18,13 +19,15 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_hex: Option<String>,
     failed_at: String,
-    /// Set when the raw text is cut; the table has all of it.
+    /// Set when the raw text is cut or the key left out; the table has all of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
 
 /// Bytes of raw text in a message: even escaped and in hexadecimal it stays below a broker's default limit.
 const LONGEST_RAW: usize = 96 << 10;
+/// Bytes of a message's key. A longer one is left out: with the raw text it could exceed the limit.
+const LONGEST_KEY: usize = 128 << 10;
 /// Bytes of detail in a message.
 const LONGEST_DETAIL: usize = 4 << 10;
 
@@ -41,7 +44,8 @@ pub fn json(letter: &DeadLetter) -> Result<String> {
         position: &letter.position,
         reason: &letter.reason,
         detail: &letter.detail[..letter.detail.floor_char_boundary(LONGEST_DETAIL)],
-        truncated: whole.is_some_and(|bytes| bytes.len() > LONGEST_RAW),
+        truncated: whole.is_some_and(|bytes| bytes.len() > LONGEST_RAW)
+            || letter.key.as_ref().is_some_and(|key| key.len() > LONGEST_KEY),
         raw: bytes.map(String::from_utf8_lossy),
         raw_hex: bytes.filter(|_| !is_text).map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         failed_at: civil::timestamp_text(letter.failed_at_us),
@@ -55,7 +59,8 @@ pub fn json(letter: &DeadLetter) -> Result<String> {
 /// # Errors
 /// When the frame cannot be built.
 pub fn frame(letters: &[DeadLetter]) -> Result<DataFrame> {
-    let keys: Vec<Option<&[u8]>> = letters.iter().map(|letter| letter.key.as_deref()).collect();
+    let keys: Vec<Option<&[u8]>> =
+        letters.iter().map(|letter| letter.key.as_deref().filter(|key| key.len() <= LONGEST_KEY)).collect();
     let values: Vec<String> = letters.iter().map(json).collect::<Result<_>>()?;
     let values: Vec<Option<&[u8]>> = values.iter().map(|value| Some(value.as_bytes())).collect();
     let columns = vec![Series::new(KEY.into(), keys).into(), Series::new(VALUE.into(), values).into()];

@@ -1,13 +1,17 @@
 //! Reads raw rows that are not published yet, in time order: hour by hour from the by-hour table.
 //!
 //! Incremental: an hour is read again only after a load has touched it, and then only the rows of newer commits are sent.
-//! Rows of a load that has not committed are left for the next run. Memory: one page of rows.
+//! Rows of a load that has not committed are left for the next run. Hours are read some ahead: most are small, and each read
+//! waits for the store. Memory: a batch, and [`AHEAD`] pages of at most a batch each.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesOrdered;
 use headrace_core::source::{Event, Source};
 use headrace_core::store::{Segment, Select, Store};
 use headrace_core::table::Value;
@@ -21,6 +25,9 @@ use crate::reading::Pages;
 use super::columns::CREATE_TIME;
 use super::hour_progress::{Advance, HourProgress, SPACE};
 use super::schema::{HOUR, MESSAGE_COLUMNS, RawSchema, SEQUENCE};
+
+/// Reads that are under way at once.
+const AHEAD: usize = 8;
 
 /// Which rows to read, and how fast.
 #[derive(Clone, Debug)]
@@ -63,6 +70,10 @@ pub struct HoursSource {
     announced: bool,
     /// Hours still to be read, with what is known of each.
     work: VecDeque<HourProgress>,
+    /// Pages on their way: of the first hours of the work, in its order.
+    reads: FuturesOrdered<BoxFuture<'static, Result<DataFrame>>>,
+    /// The page of the first hour, once it is there; its read is none of those above any more.
+    arrived: Option<DataFrame>,
     /// The last commit of the load when this run began.
     target: i64,
     /// Grows with every batch.
@@ -87,6 +98,8 @@ impl HoursSource {
             partition: Partition::new("hours"),
             announced: false,
             work: VecDeque::new(),
+            reads: FuturesOrdered::new(),
+            arrived: None,
             target: -1,
             at: 0,
             gathered: Gathered::default(),
@@ -115,6 +128,8 @@ impl HoursSource {
         let segments = unit.read_state(SPACE, &keys).await?;
         drop(unit);
         self.work.clear();
+        self.reads = FuturesOrdered::new();
+        self.arrived = None;
         let mut by_hour: HashMap<i64, Vec<&Segment>> = HashMap::new();
         for segment in &segments {
             by_hour.entry(segment.key).or_default().push(segment);
@@ -130,16 +145,45 @@ impl HoursSource {
         Ok(())
     }
 
-    /// Reads one page of an hour and moves the work on behind it.
-    async fn page(&mut self, limit: usize) -> Result<Option<Page>> {
-        let Some(before) = self.work.front().cloned() else { return Ok(None) };
-        let hour = Value::Int(before.hour * HOUR_US);
+    /// Asks for the next page of an hour.
+    fn read(&self, progress: &HourProgress) -> BoxFuture<'static, Result<DataFrame>> {
+        let (store, table, limit) = (self.store.clone(), self.schema.by_hour.clone(), self.options.batch_rows);
+        let hour = Value::Int(progress.hour * HOUR_US);
+        let last = progress.partial.map(|(_, last)| vec![hour.clone(), Value::Bytes(last.to_vec())]);
+        let reading = async move {
+            let mut columns = MESSAGE_COLUMNS.to_vec();
+            columns.push(SEQUENCE);
+            let after = last.unwrap_or_default();
+            store.select(&Select { table: &table, columns, equal: vec![(HOUR, hour)], after, limit }).await
+        };
+        reading.boxed()
+    }
+
+    /// Waits for the page of the first hour of the work; false when there is no work. Given up, it loses nothing.
+    async fn arrive(&mut self) -> Result<bool> {
+        if self.arrived.is_some() {
+            return Ok(true);
+        }
+        for progress in self.work.iter().take(AHEAD).skip(self.reads.len()) {
+            let read = self.read(progress);
+            self.reads.push_back(read);
+        }
+        match self.reads.next().await.transpose() {
+            Ok(page) => self.arrived = page,
+            Err(error) => {
+                // The next call asks for all of them again.
+                self.reads = FuturesOrdered::new();
+                return Err(error);
+            }
+        }
+        Ok(self.arrived.is_some())
+    }
+
+    /// Takes one page of an hour and moves the work on behind it.
+    async fn page(&mut self) -> Result<Option<Page>> {
+        self.arrive().await?;
+        let (Some(page), Some(before)) = (self.arrived.take(), self.work.front().cloned()) else { return Ok(None) };
         let target = before.partial.map_or(self.target, |(target, _)| target);
-        let after = before.partial.map(|(_, last)| vec![hour.clone(), Value::Bytes(last.to_vec())]).unwrap_or_default();
-        let mut columns = MESSAGE_COLUMNS.to_vec();
-        columns.push(SEQUENCE);
-        let select = Select { table: &self.schema.by_hour, columns, equal: vec![(HOUR, hour)], after, limit };
-        let page = self.store.select(&select).await?;
         let all: Vec<[u8; 16]> = page
             .column(CREATE_TIME)?
             .binary()?
@@ -148,7 +192,7 @@ impl HoursSource {
             .collect();
         let mut behind = before.clone();
         match all.last() {
-            Some(last) if page.height() >= limit => behind.partial = Some((target, *last)),
+            Some(last) if page.height() >= self.options.batch_rows => behind.partial = Some((target, *last)),
             _ => (behind.done, behind.partial) = (target, None),
         }
         let unsent: Vec<bool> = page
@@ -160,6 +204,7 @@ impl HoursSource {
         // An hour that an earlier run left half read is done only up to what had been loaded then: it is read once more.
         if behind.partial.is_some() || behind.done < self.target {
             self.work[0] = behind.clone();
+            self.reads.push_front(self.read(&behind));
         } else {
             self.work.pop_front();
         }
@@ -172,11 +217,13 @@ impl HoursSource {
     /// Gathers rows of as many hours as fit into a batch.
     async fn gather(&mut self) -> Result<Event> {
         loop {
-            let room = self.options.batch_rows.saturating_sub(self.gathered.rows.as_ref().map_or(0, DataFrame::height));
-            if room == 0 {
+            let gathered = self.gathered.rows.as_ref().map_or(0, DataFrame::height);
+            self.arrive().await?;
+            let coming = self.arrived.as_ref().map_or(0, DataFrame::height);
+            if gathered > 0 && gathered + coming > self.options.batch_rows {
                 break;
             }
-            let Some(page) = self.page(room).await? else { break };
+            let Some(page) = self.page().await? else { break };
             // An hour that is not done ends the batch, so that no hour is in it twice.
             let last = self.work.front().is_some_and(|next| next.hour == page.behind.hour);
             self.gathered.advance.hours.push(page.behind);
@@ -198,7 +245,7 @@ impl HoursSource {
     /// Gives the rows whose time has come, waiting a little for them.
     async fn due(&mut self, speed: f64) -> Result<Event> {
         while self.ahead.as_ref().is_none_or(|page| page.ids.is_empty()) {
-            self.ahead = self.page(self.options.batch_rows).await?;
+            self.ahead = self.page().await?;
             if self.ahead.is_none() {
                 return Ok(Event::End);
             }

@@ -11,9 +11,10 @@
 //!
 //! What moves the rows:
 //! - [`schema`]: tables, topics and scopes by name;
-//! - [`load_sink`], [`publish_sink`], [`clean_sink`]: what each step commits; [`seen_ids`], [`companies`], [`hour_progress`]: its state;
+//! - [`load_sink`], [`publish_sink`], [`clean_sink`], [`job_sink`]: what each step commits; [`seen_ids`], [`companies`], [`hour_progress`]: its state;
+//! - [`sighting`], [`repeats`], [`precedence`]: which record of an id is the first in its file, and what becomes of the others;
 //! - [`hours_source`]: raw rows not yet published, in time order;
-//! - [`job_records`], [`dead_letter_message`], [`dead_letter_replay`], [`verify`], [`quality`], [`html`]: the rest;
+//! - [`job_records`], [`dead_letter_message`], [`dead_letter_replay`], [`settling`], [`verify`], [`quality`], [`html`]: the rest;
 //! - [`steps`]: the steps, one file each.
 
 pub mod classes;
@@ -29,15 +30,20 @@ pub mod hourly;
 pub mod hours_source;
 pub mod html;
 pub mod job_records;
+pub mod job_sink;
 pub mod load_sink;
 pub mod message;
 pub mod one_pass;
+pub mod precedence;
 pub mod publish_sink;
 pub mod quality;
 pub mod reason;
 pub mod record;
+pub mod repeats;
 pub mod schema;
 pub mod seen_ids;
+pub mod settling;
+pub mod sighting;
 pub mod simulate;
 pub mod steps;
 pub mod verify;

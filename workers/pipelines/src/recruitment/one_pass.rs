@@ -1,6 +1,6 @@
 //! The whole transform on one frame, without stores: message fields in, hourly table out.
 //!
-//! It is what Python users call on a pandas, Polars or Arrow table, and what Spark runs on a partition.
+//! It is what Python users call on a pandas, Polars or Arrow table, and, in two halves, what Spark runs on partitions.
 //! A frame is all there is: the first row of an event id counts, later ones are copies. Bad input is an
 //! error that names the row, since there is no dead-letter output to put it in.
 
@@ -11,11 +11,15 @@ use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series, TimeUnit};
 use super::classes::Class;
 use super::columns::{BID, CAMPAIGN_ID, CUSTOM_TRACK, GROUP_ID, JOB_ID, PUBLISHER_ID};
 use super::event::{Event, EventFrame};
-use super::hourly::{CLICKS, SPEND_HOUR, TS, hourly};
+use super::hourly::{CLICKS, CONVERSION, DISQUALIFIED, QUALIFIED, SPEND_HOUR, TS, hourly, merge};
 use super::reason::{Reason, Refusal};
 
 /// The input columns; others are not looked at.
 pub const COLUMNS: [&str; 8] = ["event_id", TS, JOB_ID, CAMPAIGN_ID, GROUP_ID, PUBLISHER_ID, CUSTOM_TRACK, BID];
+
+/// The columns of a part of the table, all integers; `ts` in microseconds, `spend_hour` in millionths.
+pub const PART_COLUMNS: [&str; 10] =
+    [JOB_ID, TS, PUBLISHER_ID, CAMPAIGN_ID, GROUP_ID, CLICKS, SPEND_HOUR, CONVERSION, QUALIFIED, DISQUALIFIED];
 
 /// Aggregates message fields to the hourly table.
 ///
@@ -30,6 +34,30 @@ pub const COLUMNS: [&str; 8] = ["event_id", TS, JOB_ID, CAMPAIGN_ID, GROUP_ID, P
 /// # Errors
 /// When a column is missing or of another type, or a row is invalid; the text names row and reason.
 pub fn recruitment_hourly(frame: &DataFrame) -> Result<DataFrame> {
+    typed(recruitment_hourly_part(frame)?)
+}
+
+/// Aggregates the message fields of some events to a part of the hourly table, with sums that still add up exactly.
+///
+/// Input as for [`recruitment_hourly`]; all copies of an event id must be in one frame. Output: [`PART_COLUMNS`].
+///
+/// # Errors
+/// As [`recruitment_hourly`].
+pub fn recruitment_hourly_part(frame: &DataFrame) -> Result<DataFrame> {
+    hourly(&events(frame)?)
+}
+
+/// Adds parts of the hourly table up to what [`recruitment_hourly`] gives for all their events.
+///
+/// All rows of a key must be in the frame.
+///
+/// # Errors
+/// When a column is missing or of another type.
+pub fn recruitment_hourly_whole(parts: &DataFrame) -> Result<DataFrame> {
+    typed(merge(std::slice::from_ref(&parts.select(PART_COLUMNS)?))?)
+}
+
+fn events(frame: &DataFrame) -> Result<DataFrame> {
     let texts = |name: &str| -> Result<_> { Ok(frame.column(name)?.cast(&DataType::String)?.str()?.clone()) };
     let (ids, times, names) = (texts("event_id")?, texts(TS)?, texts(CUSTOM_TRACK)?);
     let bids = frame.column(BID)?.cast(&DataType::Float64)?.f64()?.clone();
@@ -58,7 +86,7 @@ pub fn recruitment_hourly(frame: &DataFrame) -> Result<DataFrame> {
             class: Class::of(names.get(row), job_id.is_some()),
         });
     }
-    typed(hourly(&events.finish()?)?)
+    events.finish()
 }
 
 fn id_and_time(id: Option<&str>, ts: Option<&str>) -> Result<(Option<[u8; 16]>, i64), Refusal> {
@@ -178,6 +206,18 @@ mod tests {
         let row = |row| table.columns().iter().map(|column| cell(column.name(), row)).collect::<Vec<_>>().join("|");
         assert_eq!(row(0), "10|2024-02-29 23:00:00|2024-02-29|23|1|5|0|0.01|1|0.005|null|null|null");
         assert_eq!(row(1), "10|2024-03-01 00:00:00|2024-03-01|0|1|5|0|1.0|2|2.0|null|null|null");
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let (frame, whole) = (frame(), recruitment_hourly(&frame()).unwrap());
+        // The copies of an id stay together; the two events without one are apart.
+        let part = |offset, rows| recruitment_hourly_part(&frame.slice(offset, rows)).unwrap();
+        let mut parts = part(3, 2);
+        parts.vstack_mut(&part(0, 3)).unwrap();
+        assert!(parts.get_column_names().into_iter().eq(PART_COLUMNS));
+        assert!(recruitment_hourly_whole(&parts).unwrap().equals_missing(&whole));
+        assert_eq!(recruitment_hourly_whole(&parts.slice(0, 0)).unwrap().height(), 0);
     }
 
     #[test]

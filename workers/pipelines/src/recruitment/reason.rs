@@ -81,9 +81,17 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// Bytes of a detail. The offending text may be as long as its record, which is kept whole beside it.
+const LONGEST_DETAIL: usize = 1_000;
+
 impl Refusal {
-    /// Makes a refusal.
+    /// Makes a refusal; a long detail is cut.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        let mut detail = detail.into();
+        if detail.len() > LONGEST_DETAIL {
+            detail.truncate(detail.floor_char_boundary(LONGEST_DETAIL));
+            detail.push('…');
+        }
+        Self { reason, detail }
     }
 }

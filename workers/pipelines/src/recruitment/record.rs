@@ -8,7 +8,7 @@ use headrace_core::batch::record_columns::{POSITION, RECORD, VALUE};
 use headrace_transforms::csv_record::RecordSplitter;
 use headrace_transforms::decimal::Number;
 use headrace_transforms::time_uuid;
-use polars::prelude::{BinaryChunked, DataFrame};
+use polars::prelude::{BinaryChunked, Column, DataFrame, NamedFrom, Series};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::columns::{COLUMN_COUNT, CONTENT_AT, EVENT_ID_AT, Kind, MAX_BID_MICROS, TRACKING};
@@ -84,13 +84,33 @@ pub fn check_header(line: &[u8]) -> Result<(), String> {
     let count = header.split(line);
     for (number, (expected, found)) in (1..).zip(TRACKING.iter().zip(header.fields())) {
         if found != expected.name {
-            return Err(format!("column {number}: expected `{}`, found `{found}`", expected.name));
+            return Err(format!("column {number}: expected `{}`, found `{}`", expected.name, shown(found)));
         }
     }
     if count != COLUMN_COUNT {
         return Err(format!("expected {COLUMN_COUNT} columns, found {count}"));
     }
     Ok(())
+}
+
+/// The beginning of a name that may be anything, fit for a line of text.
+fn shown(name: &str) -> String {
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let beginning: String = name.chars().take(40).map(visible).collect();
+    if name.chars().nth(40).is_some() { beginning + "…" } else { beginning }
+}
+
+/// Puts raw records into a frame, with their numbers and offsets.
+///
+/// # Errors
+/// When the frame cannot be built.
+pub fn frame(values: Vec<Option<&[u8]>>, records: Vec<i64>, positions: Vec<i64>) -> Result<DataFrame> {
+    let columns = vec![
+        Series::new(VALUE.into(), values).into(),
+        Series::new(RECORD.into(), records).into(),
+        Series::new(POSITION.into(), positions).into(),
+    ];
+    Ok(DataFrame::new(columns.first().map_or(0, Column::len), columns)?)
 }
 
 /// Validates a frame of raw records.

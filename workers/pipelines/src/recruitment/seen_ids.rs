@@ -14,9 +14,14 @@ const SPACE: &str = "ids";
 /// Ids kept in memory between batches.
 const BUDGET_BYTES: usize = 128 << 20;
 
+/// Reads a blob that is not of the newest form.
+type ReadOlder<const W: usize> = fn(Vec<u8>) -> Result<Segment<W>, SeenError>;
+
 /// The ids a scope has seen, with a payload of W bytes each.
 pub struct SeenIds<const W: usize> {
     seen: Seen<W>,
+    /// For blobs that older versions wrote, if there are others.
+    older: Option<ReadOlder<W>>,
     /// The scope's sequence after this worker's last look.
     sequence: i64,
     /// Counts how often others were found to have committed in between.
@@ -27,11 +32,23 @@ pub struct SeenIds<const W: usize> {
 
 impl<const W: usize> Default for SeenIds<W> {
     fn default() -> Self {
-        Self { seen: Seen::new(BUDGET_BYTES), sequence: -1, generation: 0, checked: HashMap::new() }
+        Self { seen: Seen::new(BUDGET_BYTES), older: None, sequence: -1, generation: 0, checked: HashMap::new() }
     }
 }
 
 impl<const W: usize> SeenIds<W> {
+    /// Reads what older versions wrote, too.
+    pub fn reading_older(older: ReadOlder<W>) -> Self {
+        Self { older: Some(older), ..Self::default() }
+    }
+
+    fn segment(&self, blob: Vec<u8>) -> Result<Segment<W>> {
+        match self.older.filter(|_| !Segment::<W>::is_format_of(&blob)) {
+            Some(older) => older(blob).map_err(broken),
+            None => Segment::from_blob(blob).map_err(broken),
+        }
+    }
+
     /// Says of every id of a batch whether it is new, as of this unit.
     ///
     /// # Errors
@@ -51,7 +68,7 @@ impl<const W: usize> SeenIds<W> {
         let mut by_hour: HashMap<i64, Vec<(i64, Segment<W>)>> =
             missing.iter().map(|hour| (*hour, Vec::new())).collect();
         for StateSegment { key, sequence, blob } in unit.read_state(SPACE, &wanted).await? {
-            by_hour.entry(key).or_default().push((sequence, Segment::from_blob(blob).map_err(broken)?));
+            by_hour.entry(key).or_default().push((sequence, self.segment(blob)?));
         }
         for (hour, segments) in by_hour {
             self.seen.load(hour, segments);

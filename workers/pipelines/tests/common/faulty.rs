@@ -7,7 +7,7 @@ use headrace_core::log::{Consume, Extent, Log};
 use headrace_core::position::Reached;
 use headrace_core::retry::Backoff;
 use headrace_core::source::Source;
-use headrace_core::store::{Segment, Select, Store, Unit};
+use headrace_core::store::{Leftovers, Segment, Select, Store, Unit};
 use headrace_core::table::{Table, Value, View};
 use headrace_core::{Claim, Counts, Error, Ident, Partition, Result};
 use polars::prelude::DataFrame;
@@ -103,6 +103,13 @@ impl Store for FaultyStore {
         Ok(Box::new(FaultyUnit { inner, faults: self.faults.clone() }))
     }
 
+    async fn begin_in_turn(&self, scope: &str, claims: &[Claim], reached: &Reached) -> Result<Box<dyn Unit>> {
+        self.faults.strike("begin")?;
+        let inner = self.inner.begin_in_turn(scope, claims, reached).await?;
+        self.faults.strike("hear of a turn")?;
+        Ok(Box::new(FaultyUnit { inner, faults: self.faults.clone() }))
+    }
+
     fn name(&self) -> String {
         self.inner.name()
     }
@@ -141,6 +148,25 @@ impl Unit for FaultyUnit {
         self.faults.strike("write rows")?;
         self.inner.upsert(table, frame).await?;
         self.faults.strike("hear of rows")
+    }
+
+    async fn delete(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
+        self.faults.strike("delete rows")?;
+        self.inner.delete(table, keys).await?;
+        self.faults.strike("hear of deleted rows")
+    }
+
+    fn leftovers(&self) -> Leftovers {
+        self.inner.leftovers()
+    }
+
+    async fn sweep(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
+        self.faults.strike("sweep rows")?;
+        self.inner.sweep(table, keys).await
+    }
+
+    fn take_off(&mut self, counts: Counts) {
+        self.inner.take_off(counts);
     }
 
     async fn update(&mut self, table: &Table, set: (&str, Value), equal: (&str, Value)) -> Result<u64> {

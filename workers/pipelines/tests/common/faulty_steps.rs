@@ -1,21 +1,21 @@
 //! Load, replay and clean put together by hand, over a store and a log that fail now and then.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headrace_connectors::csv::{CsvOptions, CsvSource};
+use headrace_core::ledger_sink::LedgerSink;
 use headrace_core::log::{Consume, Log};
 use headrace_core::run::{Finished, Pipeline, run};
 use headrace_core::store::Store;
 use headrace_core::{Control, StoreUrl};
-use headrace_pipelines::recruitment::clean_sink::CleanSink;
+use headrace_pipelines::recruitment::clean_sink::CleanWork;
 use headrace_pipelines::recruitment::companies::Companies;
 use headrace_pipelines::recruitment::dead_letter_replay::{Choice, Fixes, replay_load};
 use headrace_pipelines::recruitment::hours_source::{HoursOptions, HoursSource};
-use headrace_pipelines::recruitment::load_sink::LoadSink;
-use headrace_pipelines::recruitment::publish_sink::PublishSink;
+use headrace_pipelines::recruitment::load_sink::LoadWork;
+use headrace_pipelines::recruitment::publish_sink::PublishWork;
 use headrace_pipelines::recruitment::schema::{RawSchema, ResultSchema, TOPIC, job_table};
 use headrace_pipelines::recruitment::{message, record};
 use headrace_pipelines::stores::{open_log, open_raw, open_warehouse};
@@ -38,7 +38,8 @@ pub async fn load(place: &Place, file: &Path, random: &mut Random) -> Finished {
     let store = Arc::new(FaultyStore { inner, faults: Faults::new(random, ONE_IN) });
     let options = CsvOptions { batch_rows: random.between(10, 200) as usize, ..CsvOptions::default() };
     let source = CsvSource::open(file, options).unwrap();
-    let sink = LoadSink::new(store, schema, source.partition().to_string());
+    let work = LoadWork::new(schema, &source);
+    let sink = LedgerSink::new(store, work);
     let pipeline = Pipeline {
         source: Box::new(source),
         transform: Arc::new(|batch| record::parse(&batch.frame)),
@@ -65,7 +66,8 @@ pub async fn replay(place: &Place, random: &mut Random) -> Finished {
     };
     let scope = schema.replay_scope(&log.name(), &topic);
     let source = HoursSource::new(store.clone(), schema, scope.clone(), options);
-    let sink = PublishSink { store, scope, log, topic, claims: BTreeMap::new(), pending: None };
+    let work = PublishWork { store: store.name(), scope, log, topic };
+    let sink = LedgerSink::new(store, work);
     let pipeline = Pipeline {
         source: Box::new(source),
         transform: Arc::new(|batch| message::encode(&batch.frame)),
@@ -93,7 +95,8 @@ pub async fn clean(place: &Place, refresh: Duration, random: &mut Random) -> Fin
     };
     let topic = url(&place.log).topic(TOPIC).unwrap();
     let source = log.consume(&topic, &consume).await.unwrap();
-    let sink = CleanSink::new(store, schema, companies, topic, log.name(), None);
+    let work = CleanWork::new(store.clone(), schema, companies, topic, log.name(), None);
+    let sink = LedgerSink::new(store, work);
     let pipeline = Pipeline {
         source,
         transform: Arc::new(|batch| message::decode(&batch.frame)),
@@ -127,6 +130,9 @@ pub async fn assert_letters_come_back_once(place: &Place, name: &str, random: &m
     let (header, records) = text.split_once('\n').unwrap();
     let sound: Vec<&str> = records.lines().filter(|record| record.matches('"').count() % 2 == 0).collect();
     let broken: Vec<String> = sound.iter().map(|record| format!("{record},more")).collect();
+    let schema = RawSchema::of(&url(&place.raw)).unwrap();
+    open_raw(&url(&place.raw)).await.unwrap().create(&schema.tables()).await.unwrap();
+    let before = place.counters("load").await;
     let file = place.write(&format!("broken{name}.csv"), format!("{header}\n{}\n", broken.join("\n")));
     assert_eq!(place.load(&file).await.counts.dead_lettered, sound.len() as u64);
     let mut fixes = Fixes::new();
@@ -137,6 +143,13 @@ pub async fn assert_letters_come_back_once(place: &Place, name: &str, random: &m
     }
     replay_letters(place, &fixes, faults).await;
     assert_eq!(place.letters("load", serde_json::json!({})).await.len(), 0, "all are settled");
+    // The step's counters say what the letters became, each once.
+    let counters = place.counters("load").await;
+    assert!(counters.balances(), "{counters:?}");
+    let of = |counts: &headrace_core::Counts| [counts.read, counts.written, counts.duplicate, counts.dead_lettered];
+    let became = [sound.len() as u64, sound.len() as u64, 0, 0];
+    let wanted: Vec<u64> = of(&before).iter().zip(became).map(|(before, became)| before + became).collect();
+    assert_eq!(of(&counters)[..], wanted[..]);
     // What is settled is known: the same records are copies now, and all of them are there to be replayed.
     let file = place.write(&format!("sound{name}.csv"), format!("{header}\n{}\n", sound.join("\n")));
     let loaded = place.load(&file).await.counts;

@@ -6,7 +6,9 @@
 
 pub mod faulty;
 pub mod faulty_steps;
+pub mod lag;
 pub mod messages;
+pub mod parallel;
 pub mod process;
 pub mod random;
 pub mod servers;

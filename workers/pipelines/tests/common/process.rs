@@ -25,7 +25,7 @@ pub fn work() {
     ended.unwrap();
 }
 
-fn start(step: &str, values: &Value) -> Child {
+pub fn start(step: &str, values: &Value) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["worker", "--exact", "--nocapture"])
         .env("HEADRACE_TEST_STEP", json!({ "step": step, "values": values }).to_string())

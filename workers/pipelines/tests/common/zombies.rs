@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use headrace_connectors::csv::{CsvOptions, CsvSource};
+use headrace_core::ledger_sink::LedgerSink;
 use headrace_core::position::Reached;
 use headrace_core::sink::Sink;
 use headrace_core::source::{Event, Source};
 use headrace_core::{Batch, Claim, ErrorKind, Partition, Position, StoreUrl};
-use headrace_pipelines::recruitment::clean_sink::CleanSink;
+use headrace_pipelines::recruitment::clean_sink::CleanWork;
 use headrace_pipelines::recruitment::companies::Companies;
-use headrace_pipelines::recruitment::load_sink::LoadSink;
+use headrace_pipelines::recruitment::load_sink::LoadWork;
 use headrace_pipelines::recruitment::schema::{RawSchema, ResultSchema, TOPIC, job_table};
 use headrace_pipelines::recruitment::{message, record};
 use headrace_pipelines::stores::{open_raw, open_warehouse};
@@ -24,13 +25,13 @@ pub async fn assert_zombies_are_refused(place: &Place) {
     let (file, url) = (golden("edge_tracking.csv"), StoreUrl::parse(&place.raw).unwrap());
     let schema = RawSchema::of(&url).unwrap();
     open_raw(&url).await.unwrap().create(&schema.tables()).await.unwrap();
-    let batch = first_batch(&mut CsvSource::open(&file, CsvOptions::default()).unwrap()).await;
+    let mut source = CsvSource::open(&file, CsvOptions::default()).unwrap();
+    let batch = first_batch(&mut source).await;
     let parsed = record::parse(&batch.frame).unwrap();
     let mut sinks = Vec::new();
     for _ in 0..2 {
         let store = open_raw(&url).await.unwrap();
-        let name = file.canonicalize().unwrap().display().to_string();
-        sinks.push(LoadSink::new(store, schema.clone(), name));
+        sinks.push(LedgerSink::new(store, LoadWork::new(schema.clone(), &source)));
     }
     assert_refused(sinks, &parsed, &batch.reached, [28, 18]).await;
     let loaded = place.counters("load").await;
@@ -49,7 +50,8 @@ pub async fn assert_zombies_are_refused(place: &Place) {
         let store = open_warehouse(&url).await.unwrap();
         let jobs = job_table(StoreUrl::parse(&place.jobs).unwrap().table("job").unwrap()).unwrap();
         let companies = Companies::new(store.clone(), jobs, Duration::from_secs(60));
-        sinks.push(CleanSink::new(store, schema.clone(), companies, TOPIC.into(), "log".into(), None));
+        let work = CleanWork::new(store.clone(), schema.clone(), companies, TOPIC.into(), "log".into(), None);
+        sinks.push(LedgerSink::new(store, work));
     }
     assert_refused(sinks, &decoded, &reached, [18, 14]).await;
     assert_eq!(place.counters("clean").await.read, 18);

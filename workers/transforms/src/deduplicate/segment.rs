@@ -25,6 +25,11 @@ impl<const W: usize> Segment<W> {
     const STRIDE: usize = KEY_BYTES + W;
     const HEADER: [u8; HEADER_BYTES] = [b'H', b'S', FORMAT, W as u8];
 
+    /// Tells whether a blob has the format of these segments.
+    pub fn is_format_of(blob: &[u8]) -> bool {
+        blob.starts_with(&Self::HEADER)
+    }
+
     /// Reads a segment from the blob it was stored as.
     ///
     /// # Errors
@@ -43,6 +48,13 @@ impl<const W: usize> Segment<W> {
             return Err(Error::Damaged("its entries are not in ascending order"));
         }
         Ok(segment)
+    }
+
+    /// Gives the same ids with other payloads, such as those of a newer form.
+    pub fn with_payloads<const V: usize>(&self, payload: impl Fn([u8; W]) -> [u8; V]) -> Segment<V> {
+        let mut other = Segment::with_capacity(self.len());
+        (0..self.len()).for_each(|index| other.push(self.key(index), &payload(self.payload(index))));
+        other
     }
 
     /// Gives the bytes to store.
@@ -164,6 +176,15 @@ mod tests {
         let mut twice = blob.clone();
         twice.extend_from_slice(&blob[4..]);
         assert!(matches!(Segment::<2>::from_blob(twice), Err(Error::Damaged(_))));
+    }
+
+    #[test]
+    fn other_payloads_keep_the_ids() {
+        let narrow = segment(&BTreeMap::from([(3, [1, 2]), (9, [3, 4])]));
+        let wide = narrow.with_payloads(|[a, b]| [b, a, 7]);
+        assert_eq!(wide.keys().collect::<Vec<_>>(), [3, 9]);
+        assert_eq!((wide.payload(0), wide.payload(1)), ([2, 1, 7], [4, 3, 7]));
+        assert!(Segment::<3>::from_blob(wide.blob().to_vec()).unwrap() == wide);
     }
 
     proptest! {

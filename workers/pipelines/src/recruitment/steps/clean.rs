@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use headrace_core::clock::parse_duration;
+use headrace_core::ledger_sink::LedgerSink;
 use headrace_core::log::{Consume, Log};
 use headrace_core::retry::Backoff;
 use headrace_core::run::{Pipeline, run};
@@ -13,7 +14,7 @@ use headrace_core::step::Parameters;
 use headrace_core::store::Store;
 use headrace_core::{Control, Error, Partition, Report, Result, StoreUrl};
 
-use crate::recruitment::clean_sink::{CleanSink, ledger_partition};
+use crate::recruitment::clean_sink::{CleanWork, ledger_partition};
 use crate::recruitment::companies::Companies;
 use crate::recruitment::message;
 use crate::recruitment::schema::{ResultSchema, TOPIC, job_table};
@@ -112,11 +113,12 @@ impl Parameters for Clean {
             interval: self.interval,
         };
         let source = log.consume(&topic, &consume).await?;
-        let sink = CleanSink::new(results, schema, companies, topic, log.name(), Some((log, dead_letter_topic)));
+        let dead_letters = Some((log.clone(), dead_letter_topic));
+        let work = CleanWork::new(results.clone(), schema, companies, topic, log.name(), dead_letters);
         let pipeline = Pipeline {
             source,
             transform: Arc::new(|batch| message::decode(&batch.frame)),
-            sink: Box::new(sink),
+            sink: Box::new(LedgerSink::new(results, work)),
             parallel: 2,
             backoff: Backoff::default(),
         };

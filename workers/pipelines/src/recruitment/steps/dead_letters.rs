@@ -14,10 +14,11 @@ use headrace_core::{Control, Error, Report, Result, StoreUrl};
 use headrace_transforms::civil;
 use serde::Deserialize;
 
-use crate::recruitment::clean_sink::CleanSink;
+use crate::recruitment::clean_sink::CleanWork;
 use crate::recruitment::companies::Companies;
 use crate::recruitment::dead_letter_message;
-use crate::recruitment::dead_letter_replay::{Choice, Fixes, read, replay_clean, replay_load};
+use crate::recruitment::dead_letter_replay::{Choice, Fixes, read, replay_clean, replay_jobs, replay_load};
+use crate::recruitment::job_sink::JobSchema;
 use crate::recruitment::schema::{RawSchema, ResultSchema, TOPIC, job_table};
 use crate::stores::{DEFAULT_STORE, open_raw, open_warehouse};
 
@@ -28,12 +29,14 @@ pub(super) enum Refuser {
     Load,
     /// Messages of a topic, beside the result.
     Clean,
+    /// Records of a job file, beside the job dimension.
+    Jobs,
 }
 
 /// Where dead letters are.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Place {
-    /// The raw store (letters of load) or the result (letters of clean).
+    /// The raw store (letters of load), the result (of clean) or the job dimension (of jobs).
     #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
     from: String,
     /// The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
@@ -60,6 +63,7 @@ impl Place {
         let (store, table, made_by) = match self.refuser(&url) {
             Refuser::Load => (open_raw(&url).await?, RawSchema::of(&url)?.dead_letters, "load"),
             Refuser::Clean => (open_warehouse(&url).await?, ResultSchema::of(&url)?.dead_letters, "clean"),
+            Refuser::Jobs => (open_warehouse(&url).await?, JobSchema::of(url.table("job")?)?.dead_letters, "jobs"),
         };
         super::require_table(&*store, &table.name, made_by).await?;
         Ok((store, table))
@@ -225,6 +229,11 @@ impl Parameters for Replay {
                 store.create(&schema.tables()).await?;
                 replay_load(&store, &schema, &choice, fixes.as_ref(), &control).await?
             }
+            Refuser::Jobs => {
+                let schema = JobSchema::of(url.table("job")?)?;
+                store.create(&[&schema.table, &schema.dead_letters]).await?;
+                replay_jobs(&store, &schema, &choice, fixes.as_ref(), &control).await?
+            }
             Refuser::Clean => {
                 let schema = ResultSchema::of(&url)?;
                 store.create(&schema.tables()).await?;
@@ -236,8 +245,8 @@ impl Parameters for Replay {
                     None => (store.clone(), headrace_core::Ident::new("job")?),
                 };
                 let companies = Companies::new(jobs, job_table(name)?, Duration::from_secs(60));
-                let sink = CleanSink::new(store.clone(), schema.clone(), companies, TOPIC.into(), String::new(), None);
-                replay_clean(&store, &schema, sink, &choice, fixes.as_ref(), &control).await?
+                let work = CleanWork::new(store.clone(), schema.clone(), companies, TOPIC.into(), String::new(), None);
+                replay_clean(&store, &schema, work, &choice, fixes.as_ref(), &control).await?
             }
         };
         let mut report = Report { counts, ..Report::default() };

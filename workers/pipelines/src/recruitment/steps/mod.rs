@@ -5,28 +5,28 @@ mod dead_letters;
 mod demo;
 mod export;
 mod jobs;
+mod lag;
 mod load;
 mod replay;
 mod simulate;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::Path;
 
 use headrace_core::position::Reached;
 use headrace_core::run::Finished;
-use headrace_core::step::Step;
+use headrace_core::step::{Holds, Step};
 use headrace_core::store::Store;
 use headrace_core::{Counts, Error, Partition, Position, Report, Result, StoreUrl};
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::recruitment::schema::TOPIC;
 
 pub use clean::Clean;
 pub use dead_letters::{List, Replay as ReplayDeadLetters, Show};
 pub use demo::Demo;
 pub use export::Export;
 pub use jobs::Jobs;
+pub use lag::Lag;
 pub use load::Load;
 pub use replay::Replay;
 pub use simulate::Simulate;
@@ -35,20 +35,26 @@ pub use verify::Verify;
 /// The system's name in steps.
 pub const SYSTEM: &str = "recruitment";
 
-/// The steps, in the order people use them.
+/// The steps, in the order people use them, with what each of them reads and writes.
 pub fn steps() -> Vec<Step> {
+    let (raw, topic, result, job) =
+        (Holds::Table("tracking"), Holds::Topic(TOPIC), Holds::Table("result"), Holds::Table("job"));
     vec![
-        Step::of::<Demo>(),
-        Step::of::<Simulate>(),
-        Step::of::<Load>(),
-        Step::of::<Jobs>(),
-        Step::of::<Replay>(),
-        Step::of::<Clean>(),
-        Step::of::<Export>(),
-        Step::of::<Verify>(),
-        Step::of::<List>(),
+        Step::of::<Demo>().reads("tracking", Holds::File).reads("jobs", Holds::File).writes("dir", Holds::File),
+        Step::of::<Simulate>().writes("directory", Holds::File),
+        Step::of::<Load>().reads("file", Holds::File).writes("to", raw),
+        Step::of::<Jobs>().reads("file", Holds::File).writes("to", job),
+        Step::of::<Replay>().reads("from", raw).writes("to", topic),
+        Step::of::<Clean>().reads("from", topic).reads("jobs", job).writes("to", result),
+        Step::of::<Lag>().reads("from", topic).reads("to", result),
+        Step::of::<Export>()
+            .reads_when("from", result, "what", &["hourly", "unattributed"])
+            .reads_when("from", raw, "what", &["messages"])
+            .writes("out", Holds::File),
+        Step::of::<Verify>().reads("raw", raw).reads("log", topic).reads("result", result).reads("jobs", job),
+        Step::of::<List>().writes("out", Holds::File),
         Step::of::<Show>(),
-        Step::of::<ReplayDeadLetters>(),
+        Step::of::<ReplayDeadLetters>().reads("fixed", Holds::File),
     ]
 }
 
@@ -56,6 +62,7 @@ pub fn steps() -> Vec<Step> {
 fn report_of(finished: Finished) -> Report {
     let mut report = Report { outcome: finished.outcome, counts: finished.counts, ..Report::default() };
     report.positions = finished.positions;
+    report.begun = finished.begun;
     if report.outcome == headrace_core::report::Outcome::Stopped {
         report.note("Stopped on request; run the same command to go on from the committed position.");
     }
@@ -69,30 +76,6 @@ async fn set_positions(store: &dyn Store, scope: &str, positions: BTreeMap<Parti
     let unit = store.begin(scope, &claims).await?;
     let reached: Reached = positions.into_iter().map(|(partition, at)| (partition, Position::at(at))).collect();
     unit.commit(&reached, &Counts::default()).await
-}
-
-/// The name of a file in dead letters: its path and a mark of how it begins, so that another file that comes under the same path
-/// does not take the place of the first one's letters. The beginning of a path that is longer than a key may be is left out.
-async fn source_name(path: &Path) -> Result<String> {
-    const LONGEST: usize = 490;
-    const BEGINNING: u64 = 64 << 10;
-    let file = path.to_owned();
-    let read = move || -> std::io::Result<(String, u64)> {
-        let mut beginning = Vec::new();
-        std::fs::File::open(&file)?.take(BEGINNING).read_to_end(&mut beginning)?;
-        // Header and first record: a file that grows keeps them.
-        let lines = beginning.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
-        let end = lines.take(2).last().unwrap_or(beginning.len());
-        beginning.truncate(end);
-        Ok((file.canonicalize()?.to_string_lossy().into_owned(), xxh3_64(&beginning)))
-    };
-    let failed = |error: std::io::Error| Error::external(format!("cannot read file `{}`", path.display()), error);
-    let (whole, mark) = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| Error::external(format!("cannot read file `{}`", path.display()), error))?
-        .map_err(failed)?;
-    let start = whole.ceil_char_boundary(whole.len().saturating_sub(LONGEST));
-    Ok(format!("{}#{:08x}", &whole[start..], mark as u32))
 }
 
 /// Parses a store URL given as an option, naming the option in the error.

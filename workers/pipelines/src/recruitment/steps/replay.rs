@@ -1,9 +1,9 @@
 //! `recruitment replay`: raw store → topic, every row once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use headrace_core::ledger_sink::LedgerSink;
 use headrace_core::retry::Backoff;
 use headrace_core::run::{Pipeline, run};
 use headrace_core::source::Source;
@@ -14,7 +14,7 @@ use headrace_transforms::civil::{self, HOUR_US};
 
 use crate::recruitment::hours_source::{HoursOptions, HoursSource};
 use crate::recruitment::message;
-use crate::recruitment::publish_sink::PublishSink;
+use crate::recruitment::publish_sink::PublishWork;
 use crate::recruitment::schema::{MESSAGE_COLUMNS, RawSchema, TOPIC};
 use crate::stores::{DEFAULT_STORE, open_log, open_raw};
 
@@ -78,7 +78,8 @@ fn parse_speed(text: &str) -> Result<f64, String> {
     if factor.is_finite() && factor > 0.0 { Ok(factor) } else { Err("the factor must be greater than 0".into()) }
 }
 
-fn parse_split(text: &str) -> Result<(usize, usize), String> {
+/// Parses one part of several.
+pub(super) fn parse_split(text: &str) -> Result<(usize, usize), String> {
     let parsed = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
     match parsed {
         Some((part, parts)) if part >= 1 && part <= parts => Ok((part, parts)),
@@ -135,11 +136,11 @@ impl Parameters for Replay {
             store.forget(&scope).await?;
         }
         let source = self.source(&store, &schema, &scope).await?;
-        let sink = PublishSink { store, scope, log, topic, claims: BTreeMap::new(), pending: None };
+        let work = PublishWork { store: store.name(), scope, log, topic };
         let pipeline = Pipeline {
             source,
             transform: Arc::new(|batch| message::encode(&batch.frame)),
-            sink: Box::new(sink),
+            sink: Box::new(LedgerSink::new(store, work)),
             parallel: 2,
             backoff: Backoff::default(),
         };

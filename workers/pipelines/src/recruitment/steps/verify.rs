@@ -9,12 +9,13 @@ use headrace_core::log::Consume;
 use headrace_core::report::Outcome;
 use headrace_core::step::Parameters;
 use headrace_core::store::Store;
-use headrace_core::{Control, Error, Ident, Report, Result, clock};
+use headrace_core::{Control, Counts, Error, Ident, Report, Result, clock};
 use polars::prelude::{BooleanChunked, DataFrame, NamedFrom, NewChunkedArray, Series};
 
 use crate::reading::{Pages, read_all};
 use crate::recruitment::classes::{self, ClassCounts};
 use crate::recruitment::companies::Companies;
+use crate::recruitment::dead_letter_replay::{self, Choice};
 use crate::recruitment::hourly::{self, KEYS, SUMS};
 use crate::recruitment::message::{self, Decoded};
 use crate::recruitment::schema::{MESSAGE_COLUMNS, RawSchema, ResultSchema, TOPIC, job_table};
@@ -55,7 +56,19 @@ impl Recount {
         self.messages += (decoded.ids.len() + decoded.rejected.len()) as u64;
         self.refused += decoded.rejected.len() as u64;
         self.events.add(decoded)?;
-        let first: Vec<bool> = decoded.ids.iter().map(|id| id.is_none_or(|id| self.seen.insert(id))).collect();
+        let first = decoded.ids.iter().map(|id| id.is_none_or(|id| self.seen.insert(id))).collect();
+        self.count(decoded, first)
+    }
+
+    /// Adds events of messages that were refused, corrected and replayed, to a closed recount: the topic does not hold them.
+    fn add_corrected(&mut self, decoded: &Decoded) -> Result<()> {
+        let mut known = HashSet::new();
+        let is_new = |id: &Option<[u8; 16]>| id.is_none_or(|id| !self.events.has(&id) && known.insert(id));
+        let first = decoded.ids.iter().map(is_new).collect();
+        self.count(decoded, first)
+    }
+
+    fn count(&mut self, decoded: &Decoded, first: Vec<bool>) -> Result<()> {
         let mask: BooleanChunked = BooleanChunked::from_iter_values("first".into(), first.into_iter());
         let events = decoded.events.filter(&mask)?;
         self.classes.push(classes::count_events(&events)?);
@@ -78,7 +91,7 @@ impl Parameters for Verify {
     async fn run(self, control: Control) -> Result<Report> {
         let mut report = Report::default();
         let Some(raw) = self.recount_raw(&control).await? else { return Ok(stopped(report)) };
-        let Some((topic, trimmed)) = self.recount_topic(&control).await? else { return Ok(stopped(report)) };
+        let Some((mut topic, trimmed)) = self.recount_topic(&control).await? else { return Ok(stopped(report)) };
         let url = super::store_url("result", &self.result)?;
         let schema = ResultSchema::of(&url)?;
         let store = open_warehouse(&url).await?;
@@ -90,6 +103,8 @@ impl Parameters for Verify {
         while let Some(page) = pages.next().await? {
             found.push(page);
         }
+        let corrected = self.corrected(&store, &schema).await?;
+        topic.add_corrected(&corrected)?;
         let companies = self.differing_companies(&store, &schema).await?;
         let between = raw.events.compare(&topic.events);
         // Where retention has removed messages the topic cannot tell what the result should be; the raw store can.
@@ -111,6 +126,7 @@ impl Parameters for Verify {
         report.fact("topic messages", topic.messages);
         report.fact("topic events", topic.events.len() as u64 + topic.events.without_id);
         report.fact("topic refused", topic.refused);
+        report.fact("topic corrected", corrected.ids.len());
         report.fact("topic doubled", topic.events.doubled.1);
         report.fact("topic missing", between.missing);
         report.fact("topic unexpected", between.unexpected);
@@ -121,7 +137,8 @@ impl Parameters for Verify {
         report.fact("result rows different", rows.different);
         report.fact("unattributed rows wrong", wrong_unattributed);
         report.fact("companies wrong", companies.map_or(serde_json::Value::Null, Into::into));
-        let mut counts = headrace_core::Counts::default();
+        self.add_counters(&mut report, &store.counters(&schema.clean_scope()).await?).await?;
+        let mut counts = Counts::default();
         right.classes.iter().for_each(|classes| classes.add_to(&mut counts));
         report.counts.classes = counts.classes;
         if topic.events.doubled.1 > 0 {
@@ -220,6 +237,40 @@ impl Verify {
         let mut companies = Companies::new(dimension, job_table(name)?, Duration::MAX);
         companies.fetch().await?;
         Ok(Some(companies.differing(&**store, &schema.result).await?.len() as u64))
+    }
+
+    /// The events of messages of the topic that were refused, corrected and replayed.
+    async fn corrected(&self, store: &Arc<dyn Store>, schema: &ResultSchema) -> Result<Decoded> {
+        if !store.has_table(&schema.dead_letters.name).await? {
+            return message::decode(&no_messages()?);
+        }
+        let topic = super::store_url("log", &self.log)?.topic(TOPIC)?;
+        let choice = Choice { settled: true, limit: usize::MAX, ..Choice::default() };
+        let mut letters = dead_letter_replay::read(&**store, &schema.dead_letters, &choice).await?;
+        letters.retain(|letter| letter.settled_at_us.is_some() && letter.source == topic);
+        message::decode(&dead_letter_replay::message_frame(&letters)?)
+    }
+
+    /// Adds what the ledgers have counted in all runs so far, to be held against the rows.
+    async fn add_counters(&self, report: &mut Report, cleaned: &Counts) -> Result<()> {
+        let (raw, log) = (super::store_url("raw", &self.raw)?, super::store_url("log", &self.log)?);
+        let (schema, store) = (RawSchema::of(&raw)?, open_raw(&raw).await?);
+        // A table that someone else has filled has no ledger beside it.
+        let kept = |counters| match counters {
+            Err(Error::Configuration(_)) => Ok(Counts::default()),
+            other => other,
+        };
+        let loaded = kept(store.counters(&schema.load_scope()).await)?;
+        let replay = schema.replay_scope(&open_log(&log).await?.name(), &log.topic(TOPIC)?);
+        report.fact("replay written", kept(store.counters(&replay).await)?.written);
+        for (step, counts) in [("load", &loaded), ("clean", cleaned)] {
+            report.fact(format!("{step} read"), counts.read);
+            report.fact(format!("{step} written"), counts.written);
+            report.fact(format!("{step} duplicate"), counts.duplicate);
+            report.fact(format!("{step} dead-lettered"), counts.dead_lettered);
+            report.fact(format!("{step} ignored"), counts.ignored);
+        }
+        Ok(())
     }
 
     async fn recount_raw(&self, control: &Control) -> Result<Option<Recount>> {

@@ -64,6 +64,11 @@ impl EventSet {
         self.doubled = (doubled, (before - self.events.len()) as u64);
     }
 
+    /// Tells whether an event is in this closed set.
+    pub fn has(&self, id: &[u8; 16]) -> bool {
+        self.events.binary_search_by_key(&id, |(known, _)| known).is_ok()
+    }
+
     /// The number of distinct ids.
     pub fn len(&self) -> usize {
         self.events.len()
