@@ -1,10 +1,13 @@
 """# Recruitment campaign performance
 
 Takes the tracking log of a job-advertising site to an hourly table of clicks, spend and applications by job, publisher, campaign and
-group. Each task is one step of Headrace, as an operator:
+group. Each task is one step of Headrace:
 
-`simulate` (only when no file is given) → `load` (CSV → raw store) and `jobs` (job.csv → dimension) → `replay` (raw store → topic)
-→ `clean` (topic → hourly table) → `verify` (recounts everything and says what is missing, doubled or different).
+1. `simulate` makes the two files, unless both are given;
+2. `load` brings the tracking CSV into the raw store, `jobs` the job CSV into the dimension;
+3. `replay` sends the raw rows to the topic;
+4. `clean` counts the messages into the hourly table, joined with the companies;
+5. `verify` recounts everything and says what is missing, doubled or different.
 
 Every task is safe to repeat: rows and positions are committed together, so a retry goes on where the failed try was, and a second run
 with the same files changes nothing. With its defaults the DAG needs no server and no file. Mark a task as failed, or clear it, at any
@@ -47,13 +50,20 @@ def store_param(what: str, title: str) -> Param:
 
 def day_param(title: str, description: str) -> Param:
     """A day in the form, which may stay empty."""
-    return Param(None, type=["null", "string"], format="date", title=title, description=description, section="Backfill")
+    return Param(None, type=["null", "string"], format="date", title=title, description=description, section="Days to replay (backfill)")
 
 
 PARAMS = {
     "tracking": Param(None, type=["null", "string"], title="Tracking CSV", description="Path of tracking.csv; simulated if empty"),
     "jobs": Param(None, type=["null", "string"], title="Job CSV", description="Path of job.csv; simulated if empty"),
     "rows": Param(10_000, type="integer", minimum=1, title="Rows to simulate", description="Used when a file is not given"),
+    "seed": Param(
+        1,
+        type="integer",
+        minimum=0,
+        title="Seed of the simulation",
+        description="The same rows and seed make the same files; for more or other data take another seed",
+    ),
     "directory": Param("/tmp/headrace/files", type="string", title="Directory of simulated files", description="Made if missing"),
     "raw": store_param("cassandra://HOST/KEYSPACE/TABLE or embedded:DIRECTORY", "Raw store"),
     "log": store_param("kafka://HOST/TOPIC or embedded:DIRECTORY", "Log"),
@@ -89,7 +99,11 @@ def recruitment() -> None:
     """Connects the steps."""
     raw, log, dimension, result = ("{{ params.%s }}" % name for name in ("raw", "log", "dimension", "result"))
     simulate = RecruitmentSimulateOperator(
-        task_id="simulate", directory="{{ params.directory }}", rows="{{ params.rows }}", pre_execute=skip_with_files
+        task_id="simulate",
+        directory="{{ params.directory }}",
+        rows="{{ params.rows }}",
+        seed="{{ params.seed }}",
+        pre_execute=skip_with_files,
     )
     load = RecruitmentLoadOperator(
         task_id="load",

@@ -37,4 +37,4 @@ export PYTHONPYCACHEPREFIX
 PATH=$venv/bin:$PATH
 
 airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { tail -n 40 "$AIRFLOW_HOME/migrate.log"; exit 1; }
-python -m pytest -q -rs -p no:cacheprovider "$@" "$root"/tests/airflow_{provider,dag,live}_test.py
+python -m pytest -q -rs -p no:cacheprovider "$@" "$root"/tests/airflow_{provider,watch,lineage,dag,live}_test.py

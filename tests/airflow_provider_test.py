@@ -19,7 +19,7 @@ from airflow.sdk.log import redact
 
 import headrace
 from headrace import _native, recruitment
-from headrace.airflow import execution, get_provider_info, secrets, store_url
+from headrace.airflow import execution, get_provider_info, secrets, splits, store_url
 from headrace.airflow.operator import HeadraceOperator, markdown
 from headrace.airflow.operators import recruitment as operators
 
@@ -215,6 +215,10 @@ def test_an_event_of_an_asset_has_the_range_and_no_login(store: Path, tmp_path: 
     task.execute({"outlet_events": {asset: event}})
     assert event.extra["read"] == sum(event.extra["positions"].values()) == ROWS
     assert event.extra["stores"] == {"from": f"embedded:{store}", "to": str(store)}
+    assert event.extra["range"] == {name: [None, at] for name, at in event.extra["positions"].items() if at > 0}
+    first = event.extra["positions"]
+    task.execute({"outlet_events": {asset: event}})
+    assert (event.extra["read"], event.extra["range"], event.extra["positions"]) == (0, {}, first)
     task.to, event.extra = f"embedded:{tmp_path}/a@b", {}
     task.execute({"outlet_events": {asset: event}})
     assert "to" not in event.extra["stores"]
@@ -277,6 +281,19 @@ def test_progress_goes_into_the_task_state_store_and_never_fails_a_step() -> Non
     told = {"rows": 10, "rejected": 2, "rows_per_second": 3.2, "text": "text", "bytes_left": 100, "seconds_left": 8}
     assert written == [told]
     execution.Teller(None).tell(progress)
+
+
+def test_mapped_tasks_have_names() -> None:
+    parts = operators.RecruitmentLoadOperator.partial(task_id="t", file="/d/f.csv").expand(split=splits(2))
+    assert parts.partial_kwargs["map_index_template"] == "{{ task.map_name }}"
+    assert operators.RecruitmentLoadOperator(task_id="t", file="/d/f.csv", split="1/2").map_name == "f.csv part 1/2"
+    assert operators.RecruitmentReplayOperator(task_id="t", split="1/2").map_name == "part 1/2"
+    assert operators.RecruitmentCleanOperator(task_id="t").map_name == ""
+    named = operators.RecruitmentLoadOperator.partial(task_id="t", file="f", map_index_template="mine").expand(split=splits(2))
+    assert named.partial_kwargs["map_index_template"] == "mine"
+    assert splits(1) == ["1/1"]
+    with pytest.raises(ValueError, match="at least one part"):
+        splits(0)
 
 
 def test_airflow_finds_the_provider() -> None:

@@ -43,6 +43,22 @@ need_java() {
   at_least 17 "$have" || missing "Java $have is too old: apt-get install openjdk-17-jre-headless"
 }
 
+need_chromium() { # sets CHROMIUM to the browser that the tests of pages drive; installs Debian's where there is none
+  local name install=(apt-get install --yes --no-install-recommends chromium fonts-dejavu-core)
+  for name in chromium chromium-browser google-chrome-stable google-chrome; do
+    CHROMIUM=${CHROMIUM:-$(command -v $name || true)}
+  done
+  if [ -z "$CHROMIUM" ]; then
+    command -v apt-get >/dev/null || missing "chromium is missing: install it, or name a Chromium or Chrome in CHROMIUM"
+    [ "$(id -u)" = 0 ] || missing "chromium is missing: as root, apt-get update && ${install[*]}"
+    echo "installing chromium with apt-get" >&2
+    { apt-get -qq -o DPkg::Lock::Timeout=300 update && DEBIAN_FRONTEND=noninteractive "${install[0]}" -o DPkg::Lock::Timeout=300 -qq "${install[@]:1}"; } \
+      </dev/null >&2 || missing "chromium could not be installed: ${install[*]}"
+    CHROMIUM=$(command -v chromium) || missing "chromium is not on the PATH"
+  fi
+  export CHROMIUM
+}
+
 python_packages() { # python_packages PACKAGE...: into the repository's own environment, unless they are there
   local venv=$HEADRACE_HOME/venv stamp
   stamp=$venv/.$(printf '%s ' "$@" | cksum | cut -d' ' -f1)

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from headrace.airflow.connections import store_url
     from headrace.airflow.execution import run
 
-__all__ = ["get_provider_info", "run", "store_url"]
+__all__ = ["get_provider_info", "run", "splits", "store_url"]
+
+
+def splits(parts: int) -> list[str]:
+    """The parts that mapped tasks share: ``1/4``, ``2/4``, ``3/4``, ``4/4``.
+
+    ``RecruitmentLoadOperator.partial(...).expand(split=splits(4))`` makes four tasks of one file.
+    """
+    if parts < 1:
+        raise ValueError(f"at least one part is needed, not {parts}")
+    return [f"{part}/{parts}" for part in range(1, parts + 1)]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from headrace.airflow.connections import PREFIX, store_url
+from headrace.airflow.connections import store_url
 from headrace.control import CancellationToken, Progress
 from headrace.errors import ConfigError, DataError, Stopped
 
@@ -22,6 +23,8 @@ TELL_SECONDS = 10.0
 MOST_POSITIONS = 64
 """More positions than these stay out of the XCom."""
 
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "none": False, "": False}
+_STORE = re.compile(r"conn:|embedded:|[a-z]+://")
 _LOG = logging.getLogger("headrace.airflow")
 
 
@@ -41,13 +44,16 @@ def run(step: Callable[..., Report], /, *arguments: Any, **values: Any) -> dict[
 
     token = CancellationToken()
     context = get_current_context()
-    urls = {key: store_url(value) for key, value in values.items() if isinstance(value, str) and value.startswith(PREFIX)}
+    stores = {key: value for key, value in values.items() if isinstance(value, str) and _STORE.match(value)}
+    urls = {key: store_url(value) for key, value in stores.items()}
 
     def call(on_progress: Callable[[Progress], None]) -> Report:
         return step(*arguments, **(values | urls), token=token, on_progress=on_progress)
 
     with _terminated(token):
-        return outcome(call, context)
+        report = outcome(call, context)
+    tell_outlets(context, getattr(context.get("task"), "outlets", ()), report, stores)
+    return report
 
 
 def outcome(call: Callable[[Callable[[Progress], None]], Report], context: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,15 +61,11 @@ def outcome(call: Callable[[Callable[[Progress], None]], Report], context: Mappi
 
     Errors from outside (:class:`headrace.ExternalError`) pass, so that Airflow tries again.
     """
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from airflow.sdk.exceptions import AirflowFailException
 
     teller = Teller(context.get("task_state_store"))
-    try:
+    with sorted_errors():
         report = call(teller.tell)
-    except (ConfigError, DataError) as error:
-        raise AirflowFailException(str(error)) from error
-    except Stopped as stopped:
-        raise AirflowException(str(stopped)) from stopped
     values = summary(report)
     teller.end(report)
     _LOG.info("%s", report)
@@ -75,10 +77,49 @@ def outcome(call: Callable[[Callable[[Progress], None]], Report], context: Mappi
     return values
 
 
+def tell_outlets(context: Mapping[str, Any], outlets: Iterable[Any], report: Mapping[str, Any], stores: Mapping[str, Any]) -> None:
+    """Gives the events of the task's assets, which come after the commit, the range that was committed and where it is."""
+    counts = {key: report[key] for key in ("step", "read", "written", "dead_lettered", "positions")}
+    moved = {name: [report["begun"].get(name), at] for name, at in report["positions"].items()}
+    committed = {name: ends for name, ends in moved.items() if ends[0] != ends[1]}
+    # Assets are seen by many: a URL's login stays out.
+    public = {key: str(value) for key, value in stores.items() if "@" not in str(value)}
+    for outlet in outlets:
+        context["outlet_events"][outlet].extra.update(counts | {"range": committed, "stores": public})
+
+
+@contextmanager
+def sorted_errors() -> Iterator[None]:
+    """Errors of the set-up and of the data fail the task at once, a stop is retried, errors from outside pass as they are."""
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise AirflowFailException(str(error)) from error
+    except Stopped as stopped:
+        raise AirflowException(str(stopped)) from stopped
+
+
+def flag(name: str, value: bool | str) -> bool:
+    """A truth value that a template may have written as a word."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    if isinstance(value, bool):
+        return value
+    try:
+        return _WORDS[value.strip().lower()]
+    except KeyError:
+        raise AirflowFailException(f"{name} is true or false, not {value!r}") from None
+
+
 def summary(report: Report) -> dict[str, Any]:
-    """The report as plain values, without its table, and without positions when there are very many."""
+    """The report as plain values, without its table, and without positions and lists when they are very long."""
     values = report.to_dict()
-    values["positions"] = dict(report.positions) if len(report.positions) <= MOST_POSITIONS else {}
+    for name in ("positions", "begun"):
+        values[name] = dict(values[name]) if len(values[name]) <= MOST_POSITIONS else {}
+    is_short = {name: not isinstance(fact, list) or len(fact) <= MOST_POSITIONS for name, fact in values["facts"].items()}
+    values["facts"] = {name: fact for name, fact in values["facts"].items() if is_short[name]}
     return values
 
 

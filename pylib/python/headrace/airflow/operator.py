@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -13,11 +14,11 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from headrace.control import CancellationToken
 
 if TYPE_CHECKING:
+    from headrace.airflow.lineage import Dataset, Place
     from headrace.control import Progress
     from headrace.report import Report
 
 _LOG = logging.getLogger("headrace.airflow")
-_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "none": False, "": False}
 
 
 class ReportLink(BaseOperatorLink):
@@ -50,11 +51,28 @@ class HeadraceOperator(BaseOperator):
     headrace_parameters: ClassVar[Mapping[str, str]]
     """Names and types of the step's parameters, in the order of ``template_fields``."""
 
+    headrace_datasets: ClassVar[tuple[Dataset, ...]] = ()
+    """What the step reads and writes, by its parameters."""
+
     operator_extra_links = (ReportLink(),)
     ui_color = "#f6e3d3"
 
     _token: CancellationToken | None = None
     _killed: float | None = None
+    _places: Sequence[Place] = ()
+    _report: dict[str, Any] | None = None
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """The operator for mapped tasks, which have readable names unless others are given."""
+        kwargs.setdefault("map_index_template", "{{ task.map_name }}")
+        return super().partial(**kwargs)
+
+    @property
+    def map_name(self) -> str:
+        """The name of a mapped task: its file and its part, as far as it has them."""
+        file, split = getattr(self, "file", None), getattr(self, "split", None)
+        return " ".join([*([os.path.basename(file)] if file else []), *([f"part {split}"] if split else [])])
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -73,7 +91,8 @@ class HeadraceOperator(BaseOperator):
         """Runs the step to its end."""
         from headrace import _run
         from headrace.airflow.connections import store_url
-        from headrace.airflow.execution import outcome
+        from headrace.airflow.execution import outcome, tell_outlets
+        from headrace.airflow.lineage import places
 
         # A kill may have come before, and holds then.
         token = self._token = self._token or CancellationToken()
@@ -81,14 +100,16 @@ class HeadraceOperator(BaseOperator):
         urls = [key for key, kind in self.headrace_parameters.items() if kind == "url"]
         values = self._values()
         values |= {key: store_url(value) for key, value in values.items() if key in urls and isinstance(value, str)}
+        self._report = None
+        self._places = places(self.headrace_datasets, {key: _run.word(value, key in urls) for key, value in values.items()})
 
         def call(on_progress: Callable[[Progress], None]) -> Report:
             return _run.run(system, name, values, urls, token, on_progress)
 
         try:
-            report = outcome(call, context)
-            self._tell_outlets(context, report)
-            return report
+            self._report = outcome(call, context)
+            tell_outlets(context, self.outlets, self._report, self._values("url"))
+            return self._report
         finally:
             if self._killed is not None:
                 _LOG.info("the step ended %.1f s after it was asked to stop", time.monotonic() - self._killed)
@@ -100,32 +121,24 @@ class HeadraceOperator(BaseOperator):
         self._token = self._token or CancellationToken()
         self._token.cancel()
 
-    def _tell_outlets(self, context: Any, report: dict[str, Any]) -> None:
-        """Gives the events of the task's assets, which come after the commit, the range that was committed and where it is."""
-        # Assets are seen by many: a URL's login stays out.
-        stores = {key: str(value) for key, value in self._values("url").items() if "@" not in str(value)}
-        for outlet in self.outlets:
-            counts = {key: report[key] for key in ("step", "read", "written", "dead_lettered", "positions")}
-            context["outlet_events"][outlet].extra.update(counts | {"stores": stores})
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What was read and written; called by the listener of Airflow's OpenLineage provider, and by nothing else."""
+        from headrace.airflow.lineage import facets
+
+        return facets(self._places, self._report)
 
     def _values(self, only: str | None = None) -> dict[str, Any]:
         """What was given, by name of the step's parameter."""
+        from headrace.airflow.execution import flag
+
         values = {}
         for field, (name, kind) in zip(self.template_fields, self.headrace_parameters.items(), strict=True):
             value = getattr(self, field)
             if kind == "bool" and isinstance(value, str):
-                value = self._flag(name, value)
+                value = flag(name, value)
             if value is not None and value != "" and only in (None, kind):
                 values[name] = value
         return values
-
-    def _flag(self, name: str, text: str) -> bool:
-        from airflow.sdk.exceptions import AirflowFailException
-
-        try:
-            return _WORDS[text.strip().lower()]
-        except KeyError:
-            raise AirflowFailException(f"{name} is true or false, not {text!r}") from None
 
 
 def markdown(docstring: str) -> str:

@@ -25,6 +25,8 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Batch and stream workers between files, Cassandra, Kafka, MySQL and an embedded store.",
         "integrations": [{"integration-name": name, "tags": ["software"]}],
         "operators": [{"integration-name": name, "python-modules": ["headrace.airflow.operators.recruitment"]}],
+        "sensors": [{"integration-name": name, "python-modules": ["headrace.airflow.sensors"]}],
+        "triggers": [{"integration-name": name, "python-modules": ["headrace.airflow.triggers"]}],
         "hooks": [{"integration-name": name, "python-modules": ["headrace.airflow.hook"]}],
         "connection-types": [
             {

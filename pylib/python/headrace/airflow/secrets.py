@@ -35,3 +35,9 @@ def hide_in(url: str) -> None:
     hide(unquote(parts.password or ""), unquote(parts.username or ""))
     # A form of the masker's own would miss an escape that is written in another way, such as lower case.
     hide(parts.password)
+
+
+def has_password(url: str) -> bool:
+    """Whether a store URL has a password in it, even one whose slashes were not escaped."""
+    place = url.partition("://")[2].partition("?")[0]
+    return ":" in place.rpartition("@")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from headrace.airflow.lineage import Dataset
 from headrace.airflow.operator import HeadraceOperator
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ __all__ = [
     "RecruitmentJobsOperator",
     "RecruitmentReplayOperator",
     "RecruitmentCleanOperator",
+    "RecruitmentLagOperator",
     "RecruitmentExportOperator",
     "RecruitmentVerifyOperator",
     "RecruitmentDeadLettersListOperator",
@@ -55,6 +57,11 @@ class RecruitmentDemoOperator(HeadraceOperator):
         "rows",
         "defects",
         "seed",
+    )
+    headrace_datasets = (
+        Dataset("tracking", "input", "file"),
+        Dataset("jobs", "input", "file"),
+        Dataset("dir", "output", "file"),
     )
     custom_operator_name = "headrace recruitment demo"
 
@@ -113,6 +120,9 @@ class RecruitmentSimulateOperator(HeadraceOperator):
         "days",
         "defects",
     )
+    headrace_datasets = (
+        Dataset("directory", "output", "file"),
+    )
     custom_operator_name = "headrace recruitment simulate"
 
     def __init__(
@@ -143,8 +153,11 @@ class RecruitmentLoadOperator(HeadraceOperator):
     Args:
         file: The tracking CSV: comma, UTF-8, header, 30 columns.
         to: The raw store: cassandra://HOST/KEYSPACE/TABLE or embedded:DIRECTORY, or conn:ID/PATH.
-        restart: Read the file again from its beginning, though it was loaded before; rows already stored count as
-            duplicates.
+        split: Load only one part of the file, as in 2/8, while other workers load the others: in any order,
+            together they give what one load of the whole file gives. Every worker must see the file under the
+            same path.
+        restart: Read the file, or this part of it, again from its beginning, though it was loaded before; rows
+            already stored count as duplicates.
         batch_rows: Records per batch: the unit of commit.
     """
 
@@ -152,14 +165,20 @@ class RecruitmentLoadOperator(HeadraceOperator):
     headrace_parameters = {
         "file": "path",
         "to": "url",
+        "split": "str",
         "restart": "bool",
         "batch_rows": "int",
     }
     template_fields = (
         "file",
         "to",
+        "split",
         "restart",
         "batch_rows",
+    )
+    headrace_datasets = (
+        Dataset("file", "input", "file"),
+        Dataset("to", "output", "table", "tracking"),
     )
     custom_operator_name = "headrace recruitment load"
 
@@ -168,6 +187,7 @@ class RecruitmentLoadOperator(HeadraceOperator):
         *,
         file: File,
         to: StoreUrl = "embedded:headrace-data",
+        split: str | None = None,
         restart: bool | str = False,
         batch_rows: int | str = 50_000,
         **kwargs: Any,
@@ -175,6 +195,7 @@ class RecruitmentLoadOperator(HeadraceOperator):
         super().__init__(**kwargs)
         self.file = file
         self.to = to
+        self.split = split
         self.restart = restart
         self.batch_rows = batch_rows
 
@@ -195,6 +216,10 @@ class RecruitmentJobsOperator(HeadraceOperator):
     template_fields = (
         "file",
         "to",
+    )
+    headrace_datasets = (
+        Dataset("file", "input", "file"),
+        Dataset("to", "output", "table", "job"),
     )
     custom_operator_name = "headrace recruitment jobs"
 
@@ -251,6 +276,10 @@ class RecruitmentReplayOperator(HeadraceOperator):
         "again",
         "partitions",
         "batch_rows",
+    )
+    headrace_datasets = (
+        Dataset("from", "input", "table", "tracking"),
+        Dataset("to", "output", "topic", "users_created"),
     )
     custom_operator_name = "headrace recruitment replay"
 
@@ -321,6 +350,11 @@ class RecruitmentCleanOperator(HeadraceOperator):
         "refresh",
         "group",
     )
+    headrace_datasets = (
+        Dataset("from", "input", "topic", "users_created"),
+        Dataset("jobs", "input", "table", "job"),
+        Dataset("to", "output", "table", "result"),
+    )
     custom_operator_name = "headrace recruitment clean"
 
     def __init__(
@@ -349,6 +383,42 @@ class RecruitmentCleanOperator(HeadraceOperator):
         self.group = group
 
 
+class RecruitmentLagOperator(HeadraceOperator):
+    """Tell how many messages of a topic `clean` has not committed yet, by partition.
+
+    Args:
+        from_: The log: kafka://HOST/TOPIC or embedded:DIRECTORY, or conn:ID/PATH.
+        to: The result that `clean` keeps: mysql://USER@HOST/DATABASE/TABLE or embedded:DIRECTORY, or
+            conn:ID/PATH.
+    """
+
+    headrace_step = ("recruitment", "lag")
+    headrace_parameters = {
+        "from": "url",
+        "to": "url",
+    }
+    template_fields = (
+        "from_",
+        "to",
+    )
+    headrace_datasets = (
+        Dataset("from", "input", "topic", "users_created"),
+        Dataset("to", "input", "table", "result"),
+    )
+    custom_operator_name = "headrace recruitment lag"
+
+    def __init__(
+        self,
+        *,
+        from_: StoreUrl = "embedded:headrace-data",
+        to: StoreUrl = "embedded:headrace-data",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.from_ = from_
+        self.to = to
+
+
 class RecruitmentExportOperator(HeadraceOperator):
     """Export the hourly table as CSV, in key order; or unattributed events, dead letters, messages.
 
@@ -368,6 +438,11 @@ class RecruitmentExportOperator(HeadraceOperator):
         "out",
         "from_",
         "what",
+    )
+    headrace_datasets = (
+        Dataset("from", "input", "table", "result", when={"what": ["hourly", "unattributed"]}),
+        Dataset("from", "input", "table", "tracking", when={"what": ["messages"]}),
+        Dataset("out", "output", "file"),
     )
     custom_operator_name = "headrace recruitment export"
 
@@ -408,6 +483,12 @@ class RecruitmentVerifyOperator(HeadraceOperator):
         "log_",
         "result",
         "jobs",
+    )
+    headrace_datasets = (
+        Dataset("raw", "input", "table", "tracking"),
+        Dataset("log", "input", "topic", "users_created"),
+        Dataset("result", "input", "table", "result"),
+        Dataset("jobs", "input", "table", "job"),
     )
     custom_operator_name = "headrace recruitment verify"
 
@@ -455,6 +536,9 @@ class RecruitmentDeadLettersListOperator(HeadraceOperator):
         "limit",
         "all",
         "out",
+    )
+    headrace_datasets = (
+        Dataset("out", "output", "file"),
     )
     custom_operator_name = "headrace recruitment dead-letters list"
 
@@ -545,6 +629,9 @@ class RecruitmentDeadLettersReplayOperator(HeadraceOperator):
         "reason",
         "fixed",
         "jobs",
+    )
+    headrace_datasets = (
+        Dataset("fixed", "input", "file"),
     )
     custom_operator_name = "headrace recruitment dead-letters replay"
 
