@@ -35,11 +35,13 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY workers workers
 COPY pylib pylib
+# `dev` compiles faster, into slower code.
+ARG PROFILE=release
 # The caches outlive a build, so that a change in one crate compiles that crate only.
 RUN --mount=type=cache,target=/opt/cargo/registry,sharing=locked --mount=type=cache,target=/build/target,sharing=locked \
-    cargo build --release --locked --bin headrace \
- && maturin build --release --locked --manifest-path pylib/Cargo.toml --interpreter /usr/bin/python3 --out /build/wheel \
- && install -D --mode=755 target/release/headrace /build/bin/headrace
+    cargo build --profile "$PROFILE" --locked --bin headrace \
+ && maturin build --profile "$PROFILE" --locked --manifest-path pylib/Cargo.toml --interpreter /usr/bin/python3 --out /build/wheel \
+ && install -D --mode=755 "target/$(echo "$PROFILE" | sed 's/^dev$/debug/')/headrace" /build/bin/headrace
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="headrace" \
@@ -50,7 +52,7 @@ LABEL org.opencontainers.image.title="headrace" \
 USER root
 COPY --from=builder /build/bin/headrace /usr/local/bin/headrace
 RUN --mount=type=bind,from=builder,source=/build/wheel,target=/tmp/wheel \
-    pip install --no-cache-dir /tmp/wheel/headrace-*.whl \
+    pip install --no-cache-dir --no-index /tmp/wheel/headrace-*.whl \
  && rm -rf workers pylib Cargo.toml Cargo.lock \
  && headrace --version \
  && python -c 'import headrace'

@@ -223,6 +223,21 @@ def test_requirements_and_packages_need_no_index_for_headrace() -> None:
         assert not [line for line in lines if line.startswith("headrace")], "the wheel is not in an index when this is installed"
 
 
-@pytest.mark.parametrize("script", ["astro/cassandra/init.sh", "tests/image.sh", *(f"tests/image/{name}.sh" for name in (*STORES, "postgres"))])
+def test_the_image_is_compiled_for_speed_unless_told_otherwise() -> None:
+    _, builder, _ = (lines for _, lines in stages())
+    assert argument("PROFILE") == "release"
+    assert [line for line in builder if line.count('--profile "$PROFILE"') == 2 and "--locked" in line]
+
+
+def test_every_service_of_the_compose_file_has_a_local_stand_in() -> None:
+    stand_in = load("tests/image/compose.yaml")["services"]
+    assert set(services()) <= set(stand_in)
+    assert {one["image"].split("/")[0] for one in stand_in.values() if "image" in one} == {"localhost"}
+
+
+SCRIPTS = ["astro/cassandra/init.sh", "tests/image.sh", *(f"tests/image/{name}.sh" for name in (*STORES, "postgres", "standalone"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_can_be_read(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / script)], check=True)

@@ -4,7 +4,7 @@ set -euo pipefail
 PATH=/usr/lib/postgresql/15/bin:$PATH
 data=/var/lib/postgresql/data
 if [ ! -s "$data/PG_VERSION" ]; then
-  initdb --pgdata="$data" --username=postgres --pwfile=<(echo postgres) --auth=scram-sha-256
+  initdb --pgdata="$data" --encoding=UTF8 --locale=C.UTF-8 --username=postgres --pwfile=<(echo postgres) --auth=scram-sha-256
   echo 'host all all all scram-sha-256' >>"$data/pg_hba.conf"
 fi
 exec postgres -D "$data" -c listen_addresses='*' -c fsync=off -c unix_socket_directories=/tmp

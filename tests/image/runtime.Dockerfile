@@ -9,7 +9,7 @@ RUN apt-get update \
 COPY airflow-requirements.lock /tmp/requirements.lock
 RUN python3 -m venv /opt/airflow \
  && pip install --no-cache-dir --quiet uv \
- && uv pip install --no-cache --quiet --python /opt/airflow/bin/python --requirement /tmp/requirements.lock psycopg2-binary asyncpg \
+ && uv pip install --no-cache --quiet --python /opt/airflow/bin/python --requirement /tmp/requirements.lock psycopg2-binary asyncpg pytest \
  && useradd --uid 50000 --gid 0 --create-home --home-dir $AIRFLOW_HOME astro \
  && install --directory --owner=astro --group=root --mode=775 $AIRFLOW_HOME/logs
 WORKDIR /usr/local/airflow

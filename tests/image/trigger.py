@@ -1,11 +1,12 @@
-"""Takes an Airflow that just started through what a new user does: trigger.py ADDRESS SETTINGS ROWS.
+"""Takes an Airflow that just started through what a new user does: `trigger.py ADDRESS SETTINGS [options]`.
 
 Imports connections and variables from airflow_settings.yaml, as the astro command does, then triggers the DAG `recruitment`
-twice over REST: with its defaults (embedded store), and with the stores that the variables name. Exit code 1 if a run fails.
+over REST: with its defaults (embedded store), and with `--stores` on those that the variables name. Exit code 1 if a run fails.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import yaml
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-PATIENCE_SECONDS = 900
+PATIENCE_SECONDS = 1800
 
 
 class Airflow:
@@ -92,13 +93,25 @@ class Airflow:
 
 
 def main() -> int:
-    """Both runs."""
-    address, settings, rows = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    airflow = Airflow(address)
-    variables = airflow.import_settings(settings)
+    """One run, or both."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("--rows", type=int, required=True, help="rows to simulate")
+    parser.add_argument("--stores", action="store_true", help="a second run on the stores of the settings")
+    parser.add_argument("--directory", help="of the embedded store and the simulated files, instead of the DAG's default")
+    options = parser.parse_args()
+
+    airflow = Airflow(options.address)
+    variables = airflow.import_settings(options.settings)
     airflow.wait_for_dag("recruitment")
     stores = {name.removeprefix("recruitment_"): value for name, value in variables.items()}
-    runs = [{"rows": rows}, {"rows": rows, **stores}]
+    embedded: dict[str, object] = {"rows": options.rows}
+    if options.directory:
+        embedded |= {"directory": options.directory + "/files", **dict.fromkeys(stores, f"embedded:{options.directory}/store")}
+    runs = [embedded]
+    if options.stores:
+        runs.append({"rows": options.rows, **stores})
     return 0 if all([airflow.run("recruitment", conf) for conf in runs]) else 1
 
 
