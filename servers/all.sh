@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # The servers of the tests, all or those named: install|start|stop|status|wipe [SERVER...]; `stopped` lists those that do
-# not run; `env` prints the variables by which the tests find them.
+# not run; `env` prints the variables by which the tests find them, `fault-env` those of `./run faults`, which also kills servers.
+# cassandra-1 to 3 and kafka-1 to 3 are the nodes of clusters; they are only started by name.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 action=${1:-}; shift || true
 all=("$@")
 [ $# -gt 0 ] || all=(cassandra kafka mariadb mysql cassandra-secure)
 
 one() { # one ACTION SERVER
-  if [ "$2" = cassandra-secure ]; then CASSANDRA_SECURE=1 "$root/servers/cassandra.sh" "$1"
-  else "$root/servers/$2.sh" "$1"; fi
+  case $2 in
+    cassandra-secure) CASSANDRA_SECURE=1 "$root/servers/cassandra.sh" "$1" ;;
+    cassandra-[123]) CASSANDRA_NODE=${2##*-} "$root/servers/cassandra.sh" "$1" ;;
+    kafka-[123]) KAFKA_NODE=${2##*-} "$root/servers/kafka.sh" "$1" ;;
+    *) "$root/servers/$2.sh" "$1" ;;
+  esac
 }
 every() { # every ACTION: side by side, failing when one fails
   local server pids=() pid failed=0
@@ -31,11 +36,22 @@ export HEADRACE_TEST_MYSQL9=mysql://lab:lab@127.0.0.1:${MYSQL_PORT:-$((13307 + o
 export HEADRACE_TEST_CERTIFICATES='$state/certificates'
 ENV
 }
+fault_environment() {
+  local kafka=${KAFKA_CLUSTER_PORT:-$((19292 + offset))} cassandra=${CASSANDRA_CLUSTER_PORT:-$((19342 + offset))}
+  cat <<ENV
+export HEADRACE_FAULTS='$state'
+export HEADRACE_FAULTS_CASSANDRA=cassandra://127.0.0.1:$cassandra,127.0.0.2:$cassandra,127.0.0.3:$cassandra
+export HEADRACE_FAULTS_CASSANDRA_ALONE=cassandra://127.0.0.1:${CASSANDRA_PORT:-$((19042 + offset))}
+export HEADRACE_FAULTS_KAFKA=kafka://127.0.0.1:$kafka,127.0.0.1:$((kafka + 10)),127.0.0.1:$((kafka + 20))
+export HEADRACE_FAULTS_MYSQL=mysql://lab:lab@127.0.0.1:${MARIADB_PORT:-$((13306 + offset))}
+ENV
+}
 
 case $action in
   install | start | stop | wipe) every "$action" ;;
   status) for server in "${all[@]}"; do one status "$server" || true; done ;;
   stopped) for server in "${all[@]}"; do one status "$server" >/dev/null || echo "$server"; done ;;
   env) environment ;;
-  *) say "usage: $0 install|start|stop|status|wipe|stopped|env [SERVER...]"; exit 2 ;;
+  fault-env) fault_environment ;;
+  *) say "usage: $0 install|start|stop|status|wipe|stopped|env|fault-env [SERVER...]"; exit 2 ;;
 esac

@@ -1,27 +1,34 @@
 #!/usr/bin/env bash
 # One Apache Cassandra 5 node from Maven Central, on loopback: install|start|stop|status|wipe
 # CASSANDRA_SECURE=1 is a second node, of its own cluster: login needed (cassandra/cassandra), TLS offered on the same port.
+# CASSANDRA_NODE=1, 2 or 3 is that node of a cluster of three, on 127.0.0.1, 2 or 3. The first time they are started one after
+# another, beginning with 1.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 version=5.0.9
 jars=$dist/cassandra-$version
-if [ "${CASSANDRA_SECURE:-0}" = 1 ]; then
+node=${CASSANDRA_NODE:-} address=127.0.0.1 cluster='' authenticator=AllowAllAuthenticator login=() heap=768M memtable=128MiB
+if [ -n "$node" ]; then
+  case $node in 1 | 2 | 3) ;; *) die "CASSANDRA_NODE is 1, 2 or 3, not $node" ;; esac
+  name=cassandra-$node cluster=headrace-three address=127.0.0.$node port=${CASSANDRA_CLUSTER_PORT:-$((19342 + offset))}
+  internal=${CASSANDRA_CLUSTER_STORAGE_PORT:-$((17400 + offset))} heap=448M memtable=64MiB
+elif [ "${CASSANDRA_SECURE:-0}" = 1 ]; then
   name=cassandra-secure port=${CASSANDRA_SECURE_PORT:-$((19142 + offset))} authenticator=PasswordAuthenticator
-  internal=${CASSANDRA_SECURE_STORAGE_PORT:-$((17100 + offset))} login=(cassandra cassandra) url=cassandra://cassandra:cassandra@127.0.0.1:$port
+  internal=${CASSANDRA_SECURE_STORAGE_PORT:-$((17100 + offset))} login=(cassandra cassandra)
 else
-  name=cassandra port=${CASSANDRA_PORT:-$((19042 + offset))} authenticator=AllowAllAuthenticator
-  internal=${CASSANDRA_STORAGE_PORT:-$((17000 + offset))} login=() url=cassandra://127.0.0.1:$port
+  name=cassandra port=${CASSANDRA_PORT:-$((19042 + offset))} internal=${CASSANDRA_STORAGE_PORT:-$((17000 + offset))}
 fi
+url=cassandra://${login[*]:+cassandra:cassandra@}$address:$port
 folder=$state/$name
 
 install() { once "$jars" maven_jars "$jars" "org.apache.cassandra:cassandra-all:$version"; }
-ready() { python3 "$root/servers/ready.py" cassandra 127.0.0.1 "$port" "${login[@]}"; }
+ready() { python3 "$root/servers/ready.py" cassandra "$address" "$port" "${login[@]}"; }
 
 configure() {
   local certificates
   certificates=$("$root/servers/certificates.sh")
   mkdir -p "$folder/conf" "$folder/data"
   cat >"$folder/conf/cassandra.yaml" <<CNF
-cluster_name: headrace-$name
+cluster_name: ${cluster:-headrace-$name}
 num_tokens: 16
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 auto_bootstrap: false
@@ -34,8 +41,8 @@ commitlog_sync: periodic
 commitlog_sync_period: 10000ms
 commitlog_total_space: 512MiB
 seed_provider: [{class_name: org.apache.cassandra.locator.SimpleSeedProvider, parameters: [{seeds: "127.0.0.1:$internal"}]}]
-listen_address: 127.0.0.1
-rpc_address: 127.0.0.1
+listen_address: $address
+rpc_address: $address
 storage_port: $internal
 native_transport_port: $port
 endpoint_snitch: SimpleSnitch
@@ -44,13 +51,13 @@ storage_compatibility_mode: NONE
 auto_snapshot: false
 concurrent_reads: 16
 concurrent_writes: 16
-memtable_heap_space: 128MiB
-memtable_offheap_space: 128MiB
+memtable_heap_space: $memtable
+memtable_offheap_space: $memtable
 networking_cache_size: 32MiB
 file_cache_size: 32MiB
 key_cache_size: 16MiB
 CNF
-  [ "$name" = cassandra ] || cat >>"$folder/conf/cassandra.yaml" <<CNF
+  [ "$name" != cassandra-secure ] || cat >>"$folder/conf/cassandra.yaml" <<CNF
 client_encryption_options:
   enabled: true
   optional: true
@@ -78,15 +85,15 @@ modules() { # what Cassandra opens of the Java 17 runtime
   echo --add-opens=java.rmi/sun.rmi.transport.tcp=ALL-UNNAMED
 }
 launch() {
-  free_port "$port" CASSANDRA_PORT
-  free_port "$internal" CASSANDRA_STORAGE_PORT
+  free_port "$port" CASSANDRA_PORT "$address"
+  free_port "$internal" CASSANDRA_STORAGE_PORT "$address"
   configure
   # shellcheck disable=SC2046 # one word per module option
-  spawn "$folder/pid" "$folder/server.log" java -Xms768M -Xmx768M -Xss512k -XX:MaxDirectMemorySize=512M -XX:+UseG1GC \
+  spawn "$folder/pid" "$folder/server.log" java "-Xms$heap" "-Xmx$heap" -Xss512k -XX:MaxDirectMemorySize=512M -XX:+UseG1GC \
     -XX:+ExitOnOutOfMemoryError -XX:+PerfDisableSharedMem -Djava.net.preferIPv4Stack=true -Djdk.attach.allowAttachSelf=true \
     "-javaagent:$(echo "$jars"/jamm-*.jar)" $(modules) -Dcassandra.config="file://$folder/conf/cassandra.yaml" \
     -Dlogback.configurationFile="$folder/conf/logback.xml" -Dcassandra.storagedir="$folder/data" -Dcassandra.logdir="$folder" \
-    -Dcassandra.jmx.local.port=$((internal + 199)) -Dcassandra-foreground=yes -Dcassandra.skip_wait_for_gossip_to_settle=0 \
+    -Dcassandra.jmx.local.port=$((internal + 199 + ${node:-0})) -Dcassandra-foreground=yes -Dcassandra.skip_wait_for_gossip_to_settle=0 \
     -Dcassandra.ring_delay_ms=1000 -Dcassandra.superuser_setup_delay_ms=0 \
     -cp "$folder/conf:$jars/*" org.apache.cassandra.service.CassandraDaemon
   wait_ready 240 "$folder/pid" "$folder/server.log" ready

@@ -6,13 +6,13 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 home=${HEADRACE_HOME:-$root/.headrace}
 dist=$home/dist
-state=$home/servers
+state=${HEADRACE_STATE:-$home/servers} # another folder holds another set of servers of the same software
 offset=${HEADRACE_PORT_OFFSET:-0} # added to every default port, for a second set of servers
 mkdir -p "$dist" "$state"
 
 say() { echo "$*" >&2; }
 die() { say "error: $*"; exit 1; }
-[ ${#state} -le 85 ] || die "$state is too long a path for a server's socket: set HEADRACE_HOME to a shorter folder"
+[ ${#state} -le 85 ] || die "$state is too long a path for a server's socket: set HEADRACE_HOME or HEADRACE_STATE to a shorter folder"
 need() { command -v "$1" >/dev/null || die "$1 is missing: install $2"; }
 
 # locked NAME COMMAND...: one process at a time; servers started inside must not inherit descriptor 9.
@@ -50,14 +50,15 @@ stop_process() { # stop_process PID_FILE: TERM, then KILL after 40 s
   if running "$1"; then
     read -r pid since <"$1"
     kill -TERM "$pid" 2>/dev/null || true
+    kill -CONT "$pid" 2>/dev/null || true # a paused process hears nothing
     for ((i = 0; i < 400; i++)); do running "$1" || break; sleep 0.1; done
     if running "$1"; then say "process $pid ignores TERM, killing it"; kill -KILL "$pid"; sleep 0.5; fi
   fi
   rm -f "$1"
 }
 
-free_port() { # free_port PORT VARIABLE
-  ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || die "port $1 is taken: stop what listens there, or set $2 or HEADRACE_PORT_OFFSET"
+free_port() { # free_port PORT VARIABLE [ADDRESS]
+  ! (exec 3<>"/dev/tcp/${3:-127.0.0.1}/$1") 2>/dev/null || die "port $1 is taken: stop what listens there, or set $2 or HEADRACE_PORT_OFFSET"
 }
 wait_ready() { # wait_ready SECONDS PID_FILE LOG COMMAND...: until COMMAND succeeds
   local end=$((SECONDS + $1)) pid_file=$2 log=$3; shift 3

@@ -20,6 +20,7 @@ run_tests() {
   [ $quick = 1 ] || job install "$root/servers/all.sh" install
   phase check format cargo fmt --all --check
   phase check clippy cargo clippy --workspace --all-targets --quiet -- --deny warnings
+  phase check deny check_dependencies
   phase check build cargo test --no-run
   if [ $quick = 1 ]; then
     phase cargo unit cargo test --no-fail-fast -- --show-output
@@ -35,9 +36,22 @@ run_tests() {
     fi
   fi
   phase check wheel test_wheel
-  [ $result = failed ] || phase pytest python "$HEADRACE_HOME/venv/bin/python" -m pytest -q -rs "$root/pylib/tests" "$root/tests/astro_test.py"
+  [ $result = failed ] || phase pytest python "$HEADRACE_HOME/venv/bin/python" -m pytest -q -rs "$root/pylib/tests" "$root/tests/astro_test.py" "$root/tests/faults"
   if [ $quick = 0 ] && [ -x "$root/tests/airflow.sh" ]; then phase check airflow "$root/tests/airflow.sh"; fi
   summary
+}
+
+check_dependencies() { # licences, bans and sources by deny.toml; advisories where their database can be reached
+  local tools=$HEADRACE_HOME/tools database=https://github.com/RustSec/advisory-db
+  PATH=$PATH:$tools/bin
+  # Without optimisation, which would cost more than all checks together.
+  cargo deny --version || cargo install cargo-deny --version 0.20.2 --locked --debug --quiet --root "$tools" || return
+  cargo deny check bans licenses sources || return
+  if timeout 20 git ls-remote --exit-code "$database" HEAD >/dev/null 2>&1; then
+    cargo deny check advisories || return
+  else
+    echo "SKIP: the advisory database cannot be reached: $database"
+  fi
 }
 
 unit_tests() {
