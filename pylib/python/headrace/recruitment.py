@@ -405,7 +405,7 @@ def verify(
 def dead_letters_list(
     *,
     from_: StoreUrl = "embedded:headrace-data",
-    step: Literal["load", "clean"] | None = None,
+    step: Literal["load", "clean", "jobs"] | None = None,
     reason: str | None = None,
     limit: int = 100,
     all: bool = False,
@@ -416,7 +416,7 @@ def dead_letters_list(
     """List refused rows: where they came from and why they were refused.
 
     Args:
-        from_: The raw store (letters of load) or the result (letters of clean).
+        from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs).
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
         reason: Only letters with this reason, such as bad_number.
         limit: At most so many.
@@ -449,7 +449,7 @@ def dead_letters_show(
     position: str,
     *,
     from_: StoreUrl = "embedded:headrace-data",
-    step: Literal["load", "clean"] | None = None,
+    step: Literal["load", "clean", "jobs"] | None = None,
     reason: str | None = None,
     token: CancellationToken | None = None,
     on_progress: OnProgress | None = None,
@@ -458,7 +458,7 @@ def dead_letters_show(
 
     Args:
         position: Its position, as listed: a record number, or partition-offset.
-        from_: The raw store (letters of load) or the result (letters of clean).
+        from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs).
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
         reason: Only letters with this reason, such as bad_number.
         token: Stops the step from elsewhere.
@@ -485,7 +485,7 @@ def dead_letters_show(
 def dead_letters_replay(
     *,
     from_: StoreUrl = "embedded:headrace-data",
-    step: Literal["load", "clean"] | None = None,
+    step: Literal["load", "clean", "jobs"] | None = None,
     reason: str | None = None,
     fixed: File | None = None,
     jobs: StoreUrl | None = None,
@@ -495,7 +495,7 @@ def dead_letters_replay(
     """Put refused rows through their step again; a settled row is never replayed twice.
 
     Args:
-        from_: The raw store (letters of load) or the result (letters of clean).
+        from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs).
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
         reason: Only letters with this reason, such as bad_number.
         fixed: Corrected letters as JSON lines with `source`, `position` and `raw` (as `list --out` writes them);

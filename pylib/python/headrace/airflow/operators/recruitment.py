@@ -512,7 +512,8 @@ class RecruitmentDeadLettersListOperator(HeadraceOperator):
     """List refused rows: where they came from and why they were refused.
 
     Args:
-        from_: The raw store (letters of load) or the result (letters of clean), or conn:ID/PATH.
+        from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs), or
+            conn:ID/PATH.
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
         reason: Only letters with this reason, such as bad_number.
         limit: At most so many.
@@ -546,7 +547,7 @@ class RecruitmentDeadLettersListOperator(HeadraceOperator):
         self,
         *,
         from_: StoreUrl = "embedded:headrace-data",
-        step: Literal["load", "clean"] | None = None,
+        step: Literal["load", "clean", "jobs"] | None = None,
         reason: str | None = None,
         limit: int | str = 100,
         all: bool | str = False,
@@ -567,7 +568,8 @@ class RecruitmentDeadLettersShowOperator(HeadraceOperator):
 
     Args:
         position: Its position, as listed: a record number, or partition-offset.
-        from_: The raw store (letters of load) or the result (letters of clean), or conn:ID/PATH.
+        from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs), or
+            conn:ID/PATH.
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
         reason: Only letters with this reason, such as bad_number.
     """
@@ -592,7 +594,7 @@ class RecruitmentDeadLettersShowOperator(HeadraceOperator):
         *,
         position: str,
         from_: StoreUrl = "embedded:headrace-data",
-        step: Literal["load", "clean"] | None = None,
+        step: Literal["load", "clean", "jobs"] | None = None,
         reason: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -607,7 +609,8 @@ class RecruitmentDeadLettersReplayOperator(HeadraceOperator):
     """Put refused rows through their step again; a settled row is never replayed twice.
 
     Args:
-        from_: The raw store (letters of load) or the result (letters of clean), or conn:ID/PATH.
+        from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs), or
+            conn:ID/PATH.
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
         reason: Only letters with this reason, such as bad_number.
         fixed: Corrected letters as JSON lines with `source`, `position` and `raw` (as `list --out` writes them);
@@ -639,7 +642,7 @@ class RecruitmentDeadLettersReplayOperator(HeadraceOperator):
         self,
         *,
         from_: StoreUrl = "embedded:headrace-data",
-        step: Literal["load", "clean"] | None = None,
+        step: Literal["load", "clean", "jobs"] | None = None,
         reason: str | None = None,
         fixed: File | None = None,
         jobs: StoreUrl | None = None,
