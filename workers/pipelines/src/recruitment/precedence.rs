@@ -114,6 +114,7 @@ pub async fn decide(
     for Earlier { row, .. } in earlier.values() {
         verdicts[*row] = Verdict::New;
     }
+    let contradictory = if leftovers == Leftovers::Here { contradictory(parsed) } else { BTreeSet::new() };
     let keeps_repeats = origin.is_some_and(|origin| !origin.is_beginning);
     for (row, verdict) in verdicts.iter().enumerate() {
         let (id, own) = (&parsed.ids[row], &sightings[row]);
@@ -137,12 +138,20 @@ pub async fn decide(
         }
         // A unit that failed may have taken this copy for a conflict with another record that was first then.
         let conflicts = |other: &BTreeSet<Sighting>| other.iter().any(|other| other.hash != own.hash);
-        if leftovers == Leftovers::Here && is_copy && known.get(id).is_some_and(conflicts) {
+        let has_conflicts = contradictory.contains(id) || known.get(id).is_some_and(conflicts);
+        if leftovers == Leftovers::Here && is_copy && has_conflicts {
             precedence.accepted.insert(own.record);
         }
     }
     precedence.verdicts = verdicts;
     Ok(precedence)
+}
+
+/// The ids that come more than once in a batch, with other content.
+fn contradictory(parsed: &ParsedRecords) -> BTreeSet<Id> {
+    let mut hashes: HashMap<Id, u64> = HashMap::new();
+    let rows = parsed.ids.iter().zip(&parsed.hashes);
+    rows.filter(|(id, hash)| *hashes.entry(**id).or_insert(**hash) != **hash).map(|(id, _)| *id).collect()
 }
 
 /// What follows from records that stand before those their ids were first seen in.
