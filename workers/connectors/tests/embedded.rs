@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod conformance;
+#[path = "embedded/dead_members.rs"]
+mod dead_members;
 
 use std::collections::BTreeMap;
 use std::path::Path;

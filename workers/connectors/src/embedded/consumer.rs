@@ -1,7 +1,8 @@
 //! Reading a topic as a member of a group.
 //!
 //! Delivery: each partition in order, behind the position of its claim; nothing is committed here. Without follow, a
-//! partition ends where it ended when it was assigned. Memory: one batch and one stored row for each partition.
+//! partition ends where it ended when it was assigned, and a member ends once it has drained its share and every other member
+//! has beaten since: the share of a member that died is taken over, not left behind. Memory: one batch and one stored row for each partition.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use headrace_core::log::{Consume, Extent};
 use headrace_core::source::{Event, Source};
-use headrace_core::{Claim, Error, Partition, Result};
+use headrace_core::{Claim, Error, Partition, Result, clock};
 
 use super::database::Database;
 use super::group::{Membership, View};
@@ -19,6 +20,9 @@ use super::topics;
 
 /// How often a member looks at its group.
 const LOOK: Duration = Duration::from_millis(400);
+
+/// How often it looks once all it has is drained and only others keep it from ending.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// The shortest and longest pause between looks for new messages.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
@@ -39,6 +43,8 @@ pub(super) struct Consumer {
     events: VecDeque<Event>,
     view: View,
     looked: Option<Instant>,
+    /// Since when its share is drained, in milliseconds since 1970.
+    drained_since_ms: Option<i64>,
     polled: Instant,
     pause: Duration,
     /// When the batch being gathered goes out at the latest.
@@ -68,6 +74,7 @@ impl Consumer {
             events: VecDeque::new(),
             view: View::default(),
             looked: None,
+            drained_since_ms: None,
             polled: Instant::now(),
             pause: PAUSES.0,
             due: None,
@@ -88,7 +95,8 @@ impl Consumer {
 
     /// Looks at the group and turns what changed into events. All changes of `self` come after the last await.
     async fn look(&mut self) -> Result<()> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+        let pause = if self.drained_since_ms.is_some() { LAST_LOOK } else { LOOK };
+        if self.looked.is_some_and(|looked| looked.elapsed() < pause) {
             return Ok(());
         }
         let view = self.membership.look().await?;
@@ -193,11 +201,18 @@ impl Consumer {
         !self.options.follow || self.is_full() || Instant::now() >= due
     }
 
-    fn is_finished(&self) -> bool {
-        !self.options.follow
+    /// Tells whether nothing is left for this member, also not from members that may be dead.
+    fn is_finished(&mut self) -> bool {
+        let is_drained = !self.options.follow
             && self.looked.is_some()
             && self.view.meant.iter().all(|number| self.readers.contains_key(number))
-            && self.readers.values().all(Reader::is_drained)
+            && self.readers.values().all(Reader::is_drained);
+        if !is_drained {
+            self.drained_since_ms = None;
+            return false;
+        }
+        let since_ms = *self.drained_since_ms.get_or_insert_with(clock::now_ms);
+        self.view.others_beat_ms.is_none_or(|beat_ms| beat_ms > since_ms)
     }
 }
 

@@ -21,7 +21,7 @@ use super::fault::Fault;
 const LIFETIME_MS: i64 = 10_000;
 
 /// How often a member beats.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS members (
@@ -40,6 +40,8 @@ pub(super) struct View {
     pub(super) owned: BTreeSet<i32>,
     /// The partitions that are meant for it.
     pub(super) meant: BTreeSet<i32>,
+    /// When the other member that has been silent longest beat last, in milliseconds since 1970; none where there is no other.
+    pub(super) others_beat_ms: Option<i64>,
 }
 
 /// One member of a group. Dropping it leaves the group.
@@ -163,7 +165,9 @@ impl Seat {
             )?
             .execute(params![self.topic, self.team, self.member, self.joined, clock::now_ms(), machine(), std::process::id()])?;
         let members = self.living(&transaction)?;
-        let mine = members.iter().position(|member| *member == self.member).unwrap_or(0);
+        let mine = members.iter().position(|(member, _)| *member == self.member).unwrap_or(0);
+        let others = members.iter().filter(|(member, _)| *member != self.member);
+        let others_beat_ms = others.map(|(_, heartbeat)| *heartbeat).min();
         let meant: BTreeSet<i32> = self
             .partitions
             .iter()
@@ -183,11 +187,11 @@ impl Seat {
             rows.collect::<rusqlite::Result<_>>()?
         };
         transaction.commit()?;
-        Ok(View { owned, meant })
+        Ok(View { owned, meant, others_beat_ms })
     }
 
-    /// The members that live, oldest first; the dead are dropped with what they own.
-    fn living(&self, connection: &Connection) -> Result<Vec<String>, Fault> {
+    /// The members that live and when they beat last, oldest first; the dead are dropped with what they own.
+    fn living(&self, connection: &Connection) -> Result<Vec<(String, i64)>, Fault> {
         let mut statement = connection.prepare_cached(
             "SELECT member, heartbeat, machine, process FROM members WHERE topic = ? AND team = ? ORDER BY joined, member",
         )?;
@@ -200,7 +204,7 @@ impl Seat {
             if clock::now_ms() - heartbeat > LIFETIME_MS || is_gone(&machine, process) {
                 self.remove(connection, &member)?;
             } else {
-                living.push(member);
+                living.push((member, heartbeat));
             }
         }
         Ok(living)

@@ -84,7 +84,7 @@ pub async fn run<Output: Send + Sync + 'static>(pipeline: Pipeline<Output>, cont
     let (fences, fenced) = watch::channel(0_u64);
     let reader = read::Reader { source, transform, items, fenced, control: control.clone(), backoff };
     let shared = reader.source.is_shared();
-    let reading = tokio::spawn(reader.run());
+    let mut reading = AbortOnDrop(tokio::spawn(reader.run()));
     let mut committer = commit::Committer {
         sink,
         control: control.clone(),
@@ -96,7 +96,7 @@ pub async fn run<Output: Send + Sync + 'static>(pipeline: Pipeline<Output>, cont
     };
     let ended = committer.run(received).await;
     // The reader sees the closed channel or the stop and ends by itself; a source that hangs must not hold us.
-    let died = match tokio::time::timeout(READER_PATIENCE, reading).await {
+    let died = match tokio::time::timeout(READER_PATIENCE, &mut reading.0).await {
         Err(_) => {
             tracing::warn!("the source did not end in time and was left behind");
             None
@@ -111,6 +111,15 @@ pub async fn run<Output: Send + Sync + 'static>(pipeline: Pipeline<Output>, cont
         return Err(error);
     }
     Ok(committer.finished)
+}
+
+/// A task that ends with who waits for it: a run that is dropped must not leave a source behind that still holds its partitions.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 async fn close<Output: Send + Sync>(sink: &mut dyn Sink<Output>) -> Result<()> {

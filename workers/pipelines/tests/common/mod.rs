@@ -62,12 +62,12 @@ pub async fn stopped<P: Parameters>(values: &Value, after: Duration) -> Report {
 /// Starts a step and drops it after a while, in the middle of whatever it does; tells whether it ended before.
 pub async fn dropped<P: Parameters>(values: &Value, after: Duration) -> bool {
     let values = values.clone();
-    let task = tokio::spawn(async move { run::<P>(&values, &Control::default()).await });
-    let abort = task.abort_handle();
+    let mut task = tokio::spawn(async move { run::<P>(&values, &Control::default()).await });
     tokio::select! {
-        ended = task => ended.unwrap().map(|_| true).unwrap(),
+        ended = &mut task => ended.unwrap().map(|_| true).unwrap(),
         () = tokio::time::sleep(after) => {
-            abort.abort();
+            task.abort();
+            drop(task.await);
             false
         }
     }
