@@ -90,15 +90,18 @@ def tell_outlets(context: Mapping[str, Any], outlets: Iterable[Any], report: Map
 
 @contextmanager
 def sorted_errors() -> Iterator[None]:
-    """Errors of the set-up and of the data fail the task at once, a stop is retried, errors from outside pass as they are."""
+    """Errors of the set-up and of the data fail the task at once, a stop is retried, errors from outside pass as they are.
+
+    The text says everything, so that the log shows one traceback instead of two.
+    """
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
     try:
         yield
     except (ConfigError, DataError) as error:
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(str(error)) from None
     except Stopped as stopped:
-        raise AirflowException(str(stopped)) from stopped
+        raise AirflowException(str(stopped)) from None
 
 
 def flag(name: str, value: bool | str) -> bool:
