@@ -9,7 +9,8 @@ use mysql_async::{Conn, Error, OptsBuilder};
 
 use crate::under_way::UnderWay;
 
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// InnoDB renews what its tables of transactions tell only after a tenth of a second in which nobody has read them.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
 const DEADLOCK: u16 = 1_213;
 /// Of two sessions that wait for each other the server gives up the one that has changed less.
 const CHANGES: u32 = 20_000;
