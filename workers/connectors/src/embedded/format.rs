@@ -12,7 +12,7 @@ use super::fault::Fault;
 const APPLICATION_ID: i64 = 0x4844_5243;
 
 /// What each version adds. The version of a file is how many of these it has seen.
-const MIGRATIONS: [&str; 2] = [LEDGER, TOPICS];
+const MIGRATIONS: [&str; 3] = [LEDGER, TOPICS, RECENT];
 
 /// Version 1: scopes with positions, epochs, counters and state.
 const LEDGER: &str = "
@@ -62,6 +62,15 @@ CREATE TABLE headrace_messages (
     blob BLOB NOT NULL,
     PRIMARY KEY (topic_id, number, base)
 );
+";
+
+/// Version 3: of tables whose newest rows are kept apart, how many rows are where.
+const RECENT: &str = "
+CREATE TABLE headrace_recent (
+    name TEXT PRIMARY KEY,
+    settled INTEGER NOT NULL,
+    recent INTEGER NOT NULL
+) WITHOUT ROWID;
 ";
 
 /// Brings a file to the newest version; a new file gets everything.

@@ -9,7 +9,7 @@
 //! may be deleted) and `headrace.lock` (the writers' queue).
 //!
 //! - `database`, `transaction`, `fault`, `format`: connections, turns to write, errors, versions of the file.
-//! - `tables`, `cells`, `rows`, `upsert`, `select`, `scan`: tables and frames.
+//! - `tables`, `cells`, `rows`, `upsert`, `recent`, `select`, `scan`: tables and frames.
 //! - `ledger`, `unit`: positions, state and units of work.
 //! - `packed`, `topics`, `group`, `reader`, `consumer`: the log.
 
@@ -22,6 +22,7 @@ mod group;
 mod ledger;
 mod packed;
 mod reader;
+mod recent;
 mod rows;
 mod scan;
 mod select;

@@ -9,6 +9,7 @@ use rusqlite::types::Value as Stored;
 
 use super::cells::stored;
 use super::fault::Fault;
+use super::recent;
 use super::rows::Rows;
 use super::tables::{find, list, quoted, require};
 
@@ -17,6 +18,8 @@ pub(super) struct Query {
     table: headrace_core::Ident,
     columns: Vec<Column>,
     sql: String,
+    /// For tables that keep their newest rows apart, while there are any.
+    sql_with_recent: Option<String>,
     parameters: Vec<Stored>,
 }
 
@@ -50,25 +53,38 @@ impl Query {
             match stored(column, value)? {
                 Stored::Null => conditions.push(format!("{} IS NULL", quoted(&column.name))),
                 value => {
-                    conditions.push(format!("{} = ?", quoted(&column.name)));
                     parameters.push(value);
+                    conditions.push(format!("{} = ?{}", quoted(&column.name), parameters.len()));
                 }
             }
         }
         if !after.is_empty() {
-            let marks = vec!["?"; after.len()].join(", ");
-            conditions.push(format!("({}) > ({marks})", list(table.keys().take(after.len()))));
+            let marks: Vec<String> =
+                (1..=after.len()).map(|number| format!("?{}", parameters.len() + number)).collect();
+            conditions.push(format!("({}) > ({})", list(table.keys().take(after.len())), marks.join(", ")));
             parameters.extend(after);
         }
         let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
         parameters.push(Stored::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-        let sql = format!(
-            "SELECT {} FROM {}{filter} ORDER BY {} LIMIT ?",
-            list(columns.iter()),
-            quoted(&table.name),
-            list(table.keys())
-        );
-        Ok(Self { table: table.name.clone(), columns, sql, parameters })
+        let (selected, name) = (list(columns.iter()), quoted(&table.name));
+        let limit = format!("LIMIT ?{}", parameters.len());
+        let sql = format!("SELECT {selected} FROM {name}{filter} ORDER BY {} {limit}", list(table.keys()));
+        let sql_with_recent = recent::is_kept_apart(table).then(|| {
+            // Ordered by key columns that are selected once more, since they must be in the answer.
+            let order: Vec<String> = (1..=table.keys().count()).map(|key| (columns.len() + key).to_string()).collect();
+            let recent_name = recent::name(&table.name);
+            let selected = format!("{selected}, {}", list(table.keys()));
+            let same: Vec<String> =
+                table.keys().map(|key| format!("newer.{0} = settled.{0}", quoted(&key.name))).collect();
+            let not_newer = format!("NOT EXISTS (SELECT 1 FROM {recent_name} AS newer WHERE {})", same.join(" AND "));
+            let before = if filter.is_empty() { " WHERE ".to_owned() } else { format!("{filter} AND ") };
+            format!(
+                "SELECT {selected} FROM {name} AS settled{before}{not_newer} \
+                 UNION ALL SELECT {selected} FROM {recent_name}{filter} ORDER BY {} {limit}",
+                order.join(", ")
+            )
+        });
+        Ok(Self { table: table.name.clone(), columns, sql, sql_with_recent, parameters })
     }
 
     /// Runs the read until it ends or the rows hold so many bytes; tells whether it ended.
@@ -77,7 +93,11 @@ impl Query {
     /// A configuration error naming the table when it is missing.
     pub(super) fn run(&self, connection: &Connection, place: &str, bytes: usize) -> Result<(DataFrame, bool), Fault> {
         require(connection, &self.table, place)?;
-        let mut statement = connection.prepare_cached(&self.sql)?;
+        let sql = match &self.sql_with_recent {
+            Some(sql) if recent::rows(connection, &self.table)? > 0 => sql,
+            _ => &self.sql,
+        };
+        let mut statement = connection.prepare_cached(sql)?;
         let mut found = statement.query(rusqlite::params_from_iter(&self.parameters))?;
         let mut rows = Rows::new(&self.columns);
         let mut ended = false;

@@ -8,6 +8,7 @@ use headrace_core::{Error, Ident, Result};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Fault;
+use super::recent;
 
 /// Tables with texts and more columns than this have wide rows.
 const WIDE_COLUMNS: usize = 12;
@@ -44,7 +45,10 @@ pub(super) fn create(connection: &Connection, table: &Table, place: &str) -> Res
         .into());
     }
     match kind_of(connection, &table.name)?.as_deref() {
-        None => Ok(connection.execute_batch(&definition(table))?),
+        None => {
+            recent::forget(connection, &table.name)?;
+            Ok(connection.execute_batch(&definition(&quoted(&table.name), table))?)
+        }
         Some("table") => check(connection, table, place),
         Some(other) => {
             Err(Error::configuration(format!("`{}` in {place} is a {other}, not a table", table.name)).into())
@@ -87,7 +91,8 @@ fn declared(kind: Kind) -> String {
     }
 }
 
-fn definition(table: &Table) -> String {
+/// The statement that makes a table under some name, given in quotes.
+pub(super) fn definition(table_name: &str, table: &Table) -> String {
     let column = |column: &Column| {
         let name = quoted(&column.name);
         let mut text = format!("{name} {}", declared(column.kind));
@@ -111,8 +116,7 @@ fn definition(table: &Table) -> String {
         .any(|column| matches!(column.kind, Kind::Text | Kind::Bytes) && column.merge != Merge::Key)
         && table.columns.len() > WIDE_COLUMNS;
     format!(
-        "CREATE TABLE {} ({}, PRIMARY KEY ({})){}",
-        quoted(&table.name),
+        "CREATE TABLE {table_name} ({}, PRIMARY KEY ({})){}",
         columns.join(", "),
         list(table.keys()),
         if is_wide { "" } else { " WITHOUT ROWID" }

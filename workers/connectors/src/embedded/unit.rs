@@ -16,7 +16,7 @@ use super::fault::Fault;
 use super::ledger::{self, Scope};
 use super::tables::{find, quoted};
 use super::transaction::Transaction;
-use super::{topics, upsert};
+use super::{recent, topics};
 
 /// One unit of work under claims.
 pub(super) struct EmbeddedUnit {
@@ -99,13 +99,13 @@ impl Unit for EmbeddedUnit {
     async fn upsert(&mut self, table: &Table, frame: &DataFrame) -> Result<()> {
         let (table, frame) = (table.clone(), frame.clone());
         let doing = format!("write to table `{}`", table.name);
-        self.run(doing, move |connection| upsert::upsert(connection, &table, &frame)).await
+        self.run(doing, move |connection| recent::upsert(connection, &table, &frame)).await
     }
 
     async fn delete(&mut self, table: &Table, keys: &DataFrame) -> Result<()> {
         let (table, keys) = (table.clone(), keys.clone());
         let doing = format!("delete from table `{}`", table.name);
-        self.run(doing, move |connection| upsert::delete(connection, &table, &keys)).await
+        self.run(doing, move |connection| recent::delete(connection, &table, &keys)).await
     }
 
     async fn update(&mut self, table: &Table, set: (&str, Value), equal: (&str, Value)) -> Result<u64> {

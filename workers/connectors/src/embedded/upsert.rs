@@ -1,4 +1,5 @@
-//! Upserts and deletions. Upserts are prepared statements of several rows, in key order, so that neighbours in the tree are written together.
+//! Upserts into one tree and deletions from it. Upserts are prepared statements of several rows, in key order, so that
+//! neighbours in the tree are written together. Which tree a row goes to is decided in [`super::recent`].
 
 use std::cmp::Ordering;
 
@@ -13,11 +14,11 @@ use super::tables::{list, quoted};
 /// At most so many parameters in one statement; more rows at once gain nothing.
 const PARAMETERS: usize = 400;
 
-/// Inserts rows or merges them into those that are there.
+/// Inserts rows into a table of some name, given in quotes, or merges them into those that are there.
 ///
 /// # Errors
 /// A data error when a value does not fit.
-pub(super) fn upsert(connection: &Connection, table: &Table, frame: &DataFrame) -> Result<(), Fault> {
+pub(super) fn upsert(connection: &Connection, name: &str, table: &Table, frame: &DataFrame) -> Result<(), Fault> {
     let columns: Vec<&Column> = table.written().collect();
     let cells = columns.iter().map(|column| Cells::of(table, column, frame)).collect::<Result<Vec<_>, _>>()?;
     let keys: Vec<&Cells> =
@@ -27,13 +28,13 @@ pub(super) fn upsert(connection: &Connection, table: &Table, frame: &DataFrame) 
     let chunks = order.chunks_exact(together);
     let rest = chunks.remainder();
     if order.len() >= together {
-        let mut statement = connection.prepare_cached(&sql(table, &columns, together))?;
+        let mut statement = connection.prepare_cached(&sql(name, table, &columns, &values(&columns, together)))?;
         for rows in chunks {
             execute(&mut statement, &cells, rows)?;
         }
     }
     if !rest.is_empty() {
-        let mut statement = connection.prepare_cached(&sql(table, &columns, 1))?;
+        let mut statement = connection.prepare_cached(&sql(name, table, &columns, &values(&columns, 1)))?;
         for row in rest {
             execute(&mut statement, &cells, std::slice::from_ref(row))?;
         }
@@ -41,15 +42,15 @@ pub(super) fn upsert(connection: &Connection, table: &Table, frame: &DataFrame) 
     Ok(())
 }
 
-/// Deletes rows by key.
+/// Deletes rows of a table of some name, given in quotes, by key.
 ///
 /// # Errors
 /// A data error when a key does not fit.
-pub(super) fn delete(connection: &Connection, table: &Table, keys: &DataFrame) -> Result<(), Fault> {
+pub(super) fn delete(connection: &Connection, name: &str, table: &Table, keys: &DataFrame) -> Result<(), Fault> {
     let columns: Vec<&Column> = table.keys().collect();
     let cells = columns.iter().map(|column| Cells::of(table, column, keys)).collect::<Result<Vec<_>, _>>()?;
     let condition: Vec<String> = columns.iter().map(|column| format!("{} = ?", quoted(&column.name))).collect();
-    let sql = format!("DELETE FROM {} WHERE {}", quoted(&table.name), condition.join(" AND "));
+    let sql = format!("DELETE FROM {name} WHERE {}", condition.join(" AND "));
     let mut statement = connection.prepare_cached(&sql)?;
     for row in 0..keys.height() {
         execute(&mut statement, &cells, &[row])?;
@@ -86,9 +87,14 @@ fn in_key_order(keys: &[&Cells], height: usize) -> Vec<usize> {
     order
 }
 
-fn sql(table: &Table, columns: &[&Column], rows: usize) -> String {
+/// The values of so many rows, as marks.
+fn values(columns: &[&Column], rows: usize) -> String {
     let row = format!("({})", vec!["?"; columns.len()].join(", "));
-    let name = quoted(&table.name);
+    format!("VALUES {}", vec![row.as_str(); rows].join(", "))
+}
+
+/// The statement that inserts rows from somewhere, or merges them into those that are there.
+pub(super) fn sql(name: &str, table: &Table, columns: &[&Column], rows: &str) -> String {
     let merge = |column: &&Column| {
         let column_name = quoted(&column.name);
         match column.merge {
@@ -107,9 +113,8 @@ fn sql(table: &Table, columns: &[&Column], rows: usize) -> String {
     let merged: Vec<String> = columns.iter().filter_map(merge).collect();
     let then = if merged.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", merged.join(", ")) };
     format!(
-        "INSERT INTO {name} ({}) VALUES {} ON CONFLICT ({}) DO {then}",
+        "INSERT INTO {name} ({}) {rows} ON CONFLICT ({}) DO {then}",
         list(columns.iter().copied()),
-        vec![row.as_str(); rows].join(", "),
         list(table.keys())
     )
 }
