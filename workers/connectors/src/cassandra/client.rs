@@ -51,6 +51,8 @@ pub(super) struct Client {
     consistency: Consistency,
     timeout: Duration,
     prepared: Mutex<HashMap<(String, Use), PreparedStatement>>,
+    /// Rows that fit into a page, by statement, as far as it was read before.
+    page_rows: Mutex<HashMap<String, usize>>,
 }
 
 impl Client {
@@ -95,6 +97,7 @@ impl Client {
             consistency: options.consistency,
             timeout: options.timeout,
             prepared: Mutex::default(),
+            page_rows: Mutex::default(),
         })
     }
 
@@ -123,6 +126,16 @@ impl Client {
             .map_err(|error| failure::explain_prepare(context, &error))?;
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone());
         Ok(prepared)
+    }
+
+    /// Rows for the first page of a statement that was read before.
+    pub(super) fn page_rows(&self, cql: &str) -> Option<usize> {
+        self.page_rows.lock().unwrap_or_else(PoisonError::into_inner).get(cql).copied()
+    }
+
+    /// Notes how many rows fit into a page of a statement.
+    pub(super) fn note_page_rows(&self, cql: &str, rows: usize) {
+        self.page_rows.lock().unwrap_or_else(PoisonError::into_inner).insert(cql.to_owned(), rows);
     }
 
     /// Runs a statement that may be repeated, patiently.

@@ -31,6 +31,17 @@ impl<Values: SerializeRow> Pages<Values> {
         Self { context, statement, values, state: Some(PagingState::start()), rows: FIRST_ROWS, most: MOST_ROWS }
     }
 
+    /// Asks for so many rows at once from the first page on, as earlier reads have shown to fit.
+    pub(super) fn known(mut self, rows: Option<usize>) -> Self {
+        self.rows = rows.unwrap_or(self.rows).clamp(1, self.most);
+        self
+    }
+
+    /// How many rows the next page may have.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Asks for no more rows at once.
     pub(super) fn at_most(mut self, rows: usize) -> Self {
         self.most = rows.clamp(1, MOST_ROWS);

@@ -2,7 +2,7 @@
 //!
 //! Delivery: every row once. A position is the last token whose rows were all given, so a batch never ends between rows
 //! of one token, and reading goes on behind it. Order: by token within a part. Memory: a few parts of one batch each, about
-//! 80 MB for rows of ordinary size; a batch is larger where one Cassandra partition alone is larger.
+//! 100 MB for rows of ordinary size; a batch is larger where one Cassandra partition alone is larger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,13 @@ use super::tokens::{self, Range};
 
 /// Parts read at the same time.
 const READERS: usize = 4;
-/// A batch is given when it has so many rows,
-pub(super) const BATCH_ROWS: usize = 10_000;
+/// A reader gives what it has when it has so many rows,
+pub(super) const PIECE_ROWS: usize = 10_000;
 /// or so many bytes.
-pub(super) const BATCH_BYTES: usize = 8 << 20;
+pub(super) const PIECE_BYTES: usize = 8 << 20;
+/// Pieces that are there make one batch of so many rows, or of as many bytes as a piece: what is done with a batch often costs
+/// a commit and an acknowledgement.
+const BATCH_ROWS: usize = 50_000;
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
@@ -192,7 +195,7 @@ impl Scan {
     fn gathered_enough(&self) -> bool {
         let rows: usize = self.gathered.iter().map(|piece| piece.frame.height()).sum();
         let bytes: u64 = self.gathered.iter().map(|piece| piece.bytes).sum();
-        rows >= BATCH_ROWS || bytes >= BATCH_BYTES as u64
+        rows >= BATCH_ROWS || bytes >= PIECE_BYTES as u64
     }
 
     fn batch(&mut self) -> Result<Batch> {

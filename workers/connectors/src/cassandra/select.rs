@@ -95,10 +95,15 @@ async fn one_partition(
     }
     let statement = client.prepare(context, &cql, Use::Rows).await?;
     columns.check(&statement)?;
-    let mut pages = Pages::new(context.to_owned(), statement, values).limited(select.limit);
+    // Partitions are small next to what is asked for in all, so each would begin with a small page again.
+    let mut pages =
+        Pages::new(context.to_owned(), statement, values).known(client.page_rows(&cql)).limited(select.limit);
     let mut frame = columns.nothing()?;
     while let Some(page) = pages.next(client).await? {
         frame.vstack_mut(&columns.read(&page, |_, _| ())?)?;
+    }
+    if frame.height() > 0 {
+        client.note_page_rows(&cql, pages.rows());
     }
     Ok(frame)
 }

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::client::Client;
 use super::page::Columns;
 use super::pages::Pages;
-use super::scan::{BATCH_BYTES, BATCH_ROWS};
+use super::scan::{PIECE_BYTES, PIECE_ROWS};
 use super::tokens::Range;
 
 /// What all readers of a scan share.
@@ -54,7 +54,7 @@ impl Reading {
             let frame = self.columns.read(&page, |row, token| held.see(above + row, token))?;
             held.frame.vstack_mut(&frame)?;
             held.bytes += page.rows_bytes_size() as u64;
-            if held.cut > 0 && (held.frame.height() >= BATCH_ROWS || held.bytes >= BATCH_BYTES as u64) {
+            if held.cut > 0 && (held.frame.height() >= PIECE_ROWS || held.bytes >= PIECE_BYTES as u64) {
                 let (frame, token, bytes) = held.split();
                 if !sending.send(frame, token, bytes, None).await {
                     return Ok(());
