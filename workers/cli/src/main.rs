@@ -8,6 +8,7 @@ mod execute;
 mod exit;
 mod help;
 mod logs;
+mod memory;
 mod output;
 mod progress;
 mod report;
@@ -20,6 +21,7 @@ use headrace_pipelines::steps::steps;
 use crate::command::Chosen;
 
 fn main() -> ExitCode {
+    memory::settle();
     exit::on_panic();
     let steps = steps();
     let mut root = command::root(&steps);

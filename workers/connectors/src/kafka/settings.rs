@@ -26,9 +26,9 @@ const OPTIONS: [&str; 11] = [
 ];
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 /// What the client reads ahead for all partitions of a source together; it may add what one more fetch unpacks to.
-const READ_AHEAD_KIB: &str = "16384";
+const READ_AHEAD_KIB: &str = "8192";
 /// Messages it reads ahead for each partition. The library keeps some 400 bytes beside every one, more than a short message has itself.
-const READ_AHEAD_MESSAGES: &str = "20000";
+const READ_AHEAD_MESSAGES: &str = "10000";
 
 /// Everything a client needs to know.
 pub(super) struct Settings {

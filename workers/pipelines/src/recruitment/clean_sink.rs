@@ -24,6 +24,10 @@ use super::schema::ResultSchema;
 use super::seen_ids::SeenIds;
 use super::{classes, dead_letter_message, event, hourly};
 
+/// Ids kept in memory between batches: some 800,000. Messages come about in order of time, and hours that have passed are not
+/// asked for again; where they come in any order, a batch asks for all hours, and those of a batch stay.
+const SEEN_BYTES: usize = 12 << 20;
+
 /// What the clean step does with a batch of messages.
 pub struct CleanWork {
     store: Arc<dyn Store>,
@@ -49,7 +53,7 @@ impl CleanWork {
         log: String,
         dead_letter_topic: Option<(Arc<dyn Log>, String)>,
     ) -> Self {
-        let seen = SeenIds::default();
+        let seen = SeenIds::with_budget(SEEN_BYTES);
         Self { store, schema, companies, source, dead_letter_topic, log, seen, enriched: false }
     }
 

@@ -11,7 +11,7 @@ use headrace_transforms::deduplicate::{Batch, Change, Error as SeenError, Seen, 
 
 /// The state space of ids.
 const SPACE: &str = "ids";
-/// Ids kept in memory between batches.
+/// Ids kept in memory between batches, unless told otherwise.
 const BUDGET_BYTES: usize = 128 << 20;
 
 /// Reads a blob that is not of the newest form.
@@ -32,11 +32,16 @@ pub struct SeenIds<const W: usize> {
 
 impl<const W: usize> Default for SeenIds<W> {
     fn default() -> Self {
-        Self { seen: Seen::new(BUDGET_BYTES), older: None, sequence: -1, generation: 0, checked: HashMap::new() }
+        Self::with_budget(BUDGET_BYTES)
     }
 }
 
 impl<const W: usize> SeenIds<W> {
+    /// Keeps up to a number of bytes in memory between batches.
+    pub fn with_budget(bytes: usize) -> Self {
+        Self { seen: Seen::new(bytes), older: None, sequence: -1, generation: 0, checked: HashMap::new() }
+    }
+
     /// Reads what older versions wrote, too.
     pub fn reading_older(older: ReadOlder<W>) -> Self {
         Self { older: Some(older), ..Self::default() }

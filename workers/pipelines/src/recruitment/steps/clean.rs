@@ -119,7 +119,8 @@ impl Parameters for Clean {
             source,
             transform: Arc::new(|batch| message::decode(&batch.frame)),
             sink: Box::new(LedgerSink::new(results, work)),
-            parallel: 2,
+            // Decoding is far quicker than reading and committing, and a further batch would be another 20 MB.
+            parallel: 1,
             backoff: Backoff::default(),
         };
         Ok(super::report_of(run(pipeline, &control).await?))
