@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("HEADRACE_HOME", ROOT / ".headrace"))
+STATE = Path(os.environ.get("HEADRACE_STATE", HOME / "servers"))
 FOLDER = HOME / "bench"
 SCRATCH = FOLDER / "scratch"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -126,7 +127,7 @@ class Stack:
         return "/".join([f"{scheme}://{login}{self.addresses[server]}", *path])
 
     def pid(self, server: str) -> int:
-        return int((HOME / "servers" / server / "pid").read_text().split()[0])
+        return int((STATE / server / "pid").read_text().split()[0])
 
     def database(self) -> str:
         self.databases.append(self.name("db"))

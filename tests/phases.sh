@@ -37,6 +37,7 @@ run_tests() {
   fi
   phase check wheel test_wheel
   [ $result = failed ] || phase pytest python "$HEADRACE_HOME/venv/bin/python" -m pytest -q -rs "$root/pylib/tests" "$root/tests/astro_test.py" "$root/tests/faults"
+  [ $result = failed ] || [ -z "$(spark_python)" ] || phase pytest spark test_spark
   if [ $quick = 0 ] && [ -x "$root/tests/airflow.sh" ]; then phase check airflow "$root/tests/airflow.sh"; fi
   summary
 }
@@ -78,6 +79,15 @@ test_wheel() {
   wheel "$HEADRACE_HOME/wheels"
   python_packages "${packages[@]}"
   "$HEADRACE_HOME/venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$HEADRACE_HOME"/wheels/*.whl
+}
+
+# PySpark in the environment of `./run bench spark`; it is large, so the tests use it only where it is.
+spark_python() { find "$HEADRACE_HOME"/dist/pyspark-*/venv/bin/python 2>/dev/null | tail -n 1; }
+test_spark() {
+  local python; python=$(spark_python)
+  "$python" -m pip install --quiet --disable-pip-version-check pytest || return
+  "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$HEADRACE_HOME"/wheels/*.whl || return
+  "$python" -m pytest -q -rs "$root/pylib/tests/test_spark.py"
 }
 
 # A job is a background process group, so that Ctrl-C and clean_up reach everything it started.
