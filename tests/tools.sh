@@ -60,8 +60,9 @@ need_chromium() { # sets CHROMIUM to the browser that the tests of pages drive; 
 }
 
 python_packages() { # python_packages PACKAGE...: into the repository's own environment, unless they are there
-  local venv=$HEADRACE_HOME/venv stamp
-  stamp=$venv/.$(printf '%s ' "$@" | cksum | cut -d' ' -f1)
+  local venv=$HEADRACE_HOME/venv stamp file
+  # Files of requirements count by what is in them.
+  stamp=$venv/.$({ printf '%s ' "$@"; for file in "$@"; do [ ! -f "$file" ] || cat "$file"; done; } | cksum | cut -d' ' -f1)
   [ ! -e "$stamp" ] || return 0
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
