@@ -5,12 +5,14 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 action=${1:-}; shift || true
 all=("$@")
-[ $# -gt 0 ] || all=(cassandra kafka mariadb mysql cassandra-secure)
+[ $# -gt 0 ] || all=(cassandra kafka mariadb mysql cassandra-secure redis redis-secure clickhouse clickhouse-18)
 
 one() { # one ACTION SERVER
   case $2 in
     cassandra-secure) CASSANDRA_SECURE=1 "$root/servers/cassandra.sh" "$1" ;;
     cassandra-[123]) CASSANDRA_NODE=${2##*-} "$root/servers/cassandra.sh" "$1" ;;
+    redis-secure) REDIS_SECURE=1 "$root/servers/redis.sh" "$1" ;;
+    clickhouse-18) CLICKHOUSE_OLD=1 "$root/servers/clickhouse.sh" "$1" ;;
     kafka-[123]) KAFKA_NODE=${2##*-} "$root/servers/kafka.sh" "$1" ;;
     *) "$root/servers/$2.sh" "$1" ;;
   esac
@@ -23,6 +25,7 @@ every() { # every ACTION: side by side, failing when one fails
 }
 environment() {
   local kafka=${KAFKA_PORT:-$((19092 + offset))} mariadb=${MARIADB_PORT:-$((13306 + offset))}
+  local clickhouse=${CLICKHOUSE_PORT:-$((19123 + offset))}
   cat <<ENV
 export HEADRACE_TEST_CASSANDRA=cassandra://127.0.0.1:${CASSANDRA_PORT:-$((19042 + offset))}
 export HEADRACE_TEST_CASSANDRA_SECURE=cassandra://cassandra:cassandra@127.0.0.1:${CASSANDRA_SECURE_PORT:-$((19142 + offset))}
@@ -33,6 +36,13 @@ export HEADRACE_TEST_KAFKA_TLS=kafka://127.0.0.1:$((kafka + 3))
 export HEADRACE_TEST_MYSQL=mysql://lab:lab@127.0.0.1:$mariadb/headrace
 export HEADRACE_TEST_MYSQL_SECURE=mysql://tls:tls@127.0.0.1:$mariadb/headrace
 export HEADRACE_TEST_MYSQL9=mysql://lab:lab@127.0.0.1:${MYSQL_PORT:-$((13307 + offset))}/headrace
+export HEADRACE_TEST_REDIS=redis://127.0.0.1:${REDIS_PORT:-$((19379 + offset))}
+export HEADRACE_TEST_REDIS_SECURE=rediss://:redis-secret@127.0.0.1:${REDIS_SECURE_PORT:-$((19380 + offset))}
+export HEADRACE_TEST_REDIS_RUN='$root/servers/redis.sh run'
+export HEADRACE_TEST_CLICKHOUSE=clickhouse://lab:lab-secret@127.0.0.1:$clickhouse
+export HEADRACE_TEST_CLICKHOUSE_SECURE=clickhouses://lab:lab-secret@127.0.0.1:$((clickhouse + 1))
+export HEADRACE_TEST_CLICKHOUSE_OLD=clickhouse://lab:lab-secret@127.0.0.1:${CLICKHOUSE_OLD_PORT:-$((19125 + offset))}
+export HEADRACE_TEST_CLICKHOUSE_RUN='$root/servers/clickhouse.sh run'
 export HEADRACE_TEST_CERTIFICATES='$state/certificates'
 ENV
 }

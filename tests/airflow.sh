@@ -34,7 +34,9 @@ export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=sqlite:///$AIRFLOW_HOME/airflow.db
 export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False SCARF_ANALYTICS=false DO_NOT_TRACK=1
 PYTHONPYCACHEPREFIX=$AIRFLOW_HOME/pycache
 export PYTHONPYCACHEPREFIX
+# Models are trained in the environment of the wheel's own tests, which has what that needs.
+export HEADRACE_PYTHON=${HEADRACE_PYTHON:-$HEADRACE_HOME/venv/bin/python}
 PATH=$venv/bin:$PATH
 
 airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { tail -n 40 "$AIRFLOW_HOME/migrate.log"; exit 1; }
-python -m pytest -q -rs -p no:cacheprovider "$@" "$root"/tests/airflow_{provider,watch,lineage,dag,live}_test.py
+python -m pytest -q -rs -p no:cacheprovider "$@" "$root"/tests/airflow_{provider,watch,lineage,dag,scoring,live}_test.py

@@ -6,6 +6,7 @@ use clap_complete::Shell;
 use headrace_core::step::Step;
 
 use crate::help;
+use crate::serve::Serve;
 
 /// What every step has in common.
 #[derive(Args, Clone, Debug, Default)]
@@ -29,6 +30,7 @@ pub(crate) struct Options {
 /// What the user chose.
 pub(crate) enum Chosen {
     Step(Step, ArgMatches),
+    Serve(Box<Serve>),
     Completions(Shell),
     Describe,
 }
@@ -58,7 +60,9 @@ pub(crate) fn root(steps: &[Step]) -> Command {
     let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell)).help("The shell");
     let completions = Command::new("completions").about(help::COMPLETIONS).arg(shell);
     let describe = Command::new("describe").about("Describes all steps as a JSON array, for generators").hide(true);
-    root.subcommands([completions, describe])
+    let serve =
+        Serve::augment_args(Command::new("serve")).about(help::SERVE).long_about(None).after_help(help::AFTER_STEP);
+    root.subcommands([serve, completions, describe])
 }
 
 fn system_command(system: &'static str, steps: &[&Step]) -> Command {
@@ -102,6 +106,8 @@ fn step_command(step: &Step) -> Command {
 pub(crate) fn chosen(steps: &[Step], matches: &ArgMatches) -> Option<Chosen> {
     let (system, inner) = matches.subcommand()?;
     match system {
+        // The parser has seen to it that the words fit.
+        "serve" => return Serve::from_arg_matches(inner).ok().map(|words| Chosen::Serve(Box::new(words))),
         "describe" => return Some(Chosen::Describe),
         "completions" => return inner.get_one::<Shell>("shell").copied().map(Chosen::Completions),
         _ => {}

@@ -19,7 +19,7 @@ use crate::progress::Display;
 use crate::{exit, logs, output, report};
 
 /// How long threads that a step has left behind may take to end.
-const LEFT_BEHIND: Duration = Duration::from_millis(200);
+pub(crate) const LEFT_BEHIND: Duration = Duration::from_millis(200);
 
 /// File descriptors without which no step can work: the runtime's, the store's and the input's.
 const DESCRIPTORS: usize = 32;
@@ -27,7 +27,7 @@ const DESCRIPTORS: usize = 32;
 const FILE_SIZE_EXCEEDED: i32 = 25;
 
 /// Tells early that file descriptors are too few: the runtime would panic.
-fn check_descriptors() -> Result<(), Error> {
+pub(crate) fn check_descriptors() -> Result<(), Error> {
     let opened: Result<Vec<File>, _> = (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
     opened.map(drop).map_err(|error| {
         Error::configuration(format!("too few file descriptors: {error}; raise the limit with `ulimit -n 256` or more"))
@@ -92,11 +92,11 @@ async fn watch_signals(control: &Control) -> std::convert::Infallible {
     }
 }
 
-fn listen(kind: SignalKind) -> Option<Signal> {
+pub(crate) fn listen(kind: SignalKind) -> Option<Signal> {
     signal(kind).inspect_err(|error| tracing::warn!("cannot listen for signals: {error}")).ok()
 }
 
-async fn next(signal: &mut Option<Signal>) {
+pub(crate) async fn next(signal: &mut Option<Signal>) {
     if let Some(signal) = signal
         && signal.recv().await.is_some()
     {

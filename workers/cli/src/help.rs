@@ -13,6 +13,10 @@ killed goes on where it was when the same command is run again, and no row is lo
 /// Points from the short help to the long one.
 pub(crate) const MORE: &str = "`headrace --help` also explains store URLs, passwords and exit codes.";
 
+/// What `serve` does.
+pub(crate) const SERVE: &str =
+    "Serves what was worked out over HTTP until it is stopped: offers, a what-if form, a live page, metrics";
+
 /// What `completions` does.
 pub(crate) const COMPLETIONS: &str =
     "Prints completions for a shell, as in: headrace completions bash > /etc/bash_completion.d/headrace";
@@ -27,9 +31,10 @@ pub(crate) fn after_help() -> String {
 
 const EXAMPLES: &str = "\
 Examples:
-  The whole recruitment job on simulated data, with nothing installed:
+  A whole job on simulated data, with nothing installed:
     headrace recruitment demo
-  The same on your files, step by step, on the embedded store:
+    headrace scoring demo
+  Recruitment on your files, step by step, on the embedded store:
     headrace recruitment load tracking.csv --to embedded:./data
     headrace recruitment jobs job.csv --to embedded:./data
     headrace recruitment replay --from embedded:./data --to embedded:./data
@@ -38,7 +43,9 @@ Examples:
   On servers:
     headrace recruitment load tracking.csv --to cassandra://db1,db2/kafka_stream/tracking
     headrace recruitment clean --from kafka://broker:9092/users_created \\
-      --jobs mysql://app@db/spark_stream/job --to mysql://app@db/spark_stream/result --follow";
+      --jobs mysql://app@db/spark_stream/job --to mysql://app@db/spark_stream/result --follow
+    headrace scoring score --from kafka://broker:9092/streaming-user-registration --model tariff.json \
+      --offers clickhouse://app@olap/default --cache redis://cache --ledger mysql://app@db/headrace --follow";
 
 const STORES: &str = "\
 Store URLs:
@@ -50,13 +57,17 @@ Store URLs:
                                             kafka://app@broker1:9093,broker2:9093/users_created?tls=true
   mysql://USER@HOST[:3306]/DATABASE/TABLE   MySQL or MariaDB
                                             mysql://app@db/spark_stream/result
+  clickhouse://USER@HOST[:8123]/DATABASE    ClickHouse over HTTP; clickhouses:// over HTTPS
+                                            clickhouse://app@olap/default
+  redis://HOST[:6379][/NUMBER]              Redis; rediss:// over TLS
+                                            redis://cache/0
   Special characters in names and passwords are percent-encoded: p%40ss for p@ss.";
 
 const PASSWORDS: &str = "\
 Passwords need not be on the command line. For a URL with a user and no password, in this order:
   ?password_file=PATH            the first line of a file, such as a mounted secret
   ?password_env=NAME             an environment variable of your choice
-  HEADRACE_CASSANDRA_PASSWORD, HEADRACE_KAFKA_PASSWORD, HEADRACE_MYSQL_PASSWORD
+  HEADRACE_CASSANDRA_PASSWORD, HEADRACE_KAFKA_PASSWORD, HEADRACE_MYSQL_PASSWORD, …
                                  the variable of the URL's scheme
   No password is ever printed or logged.";
 

@@ -1,7 +1,9 @@
 //! The systems outside, one folder each. A connector never imports another.
 
 pub mod cassandra;
+pub mod clickhouse;
 pub mod csv;
 pub mod embedded;
 pub mod kafka;
 pub mod mysql;
+pub mod redis;

@@ -7,6 +7,7 @@
 //! - [`ledger_sink`]: the sink of steps that keep their ledger in a store; a step gives what it does in a unit of work.
 //! - [`run`]: the one run loop: claim, read, transform and commit side by side, stop, retry.
 //! - [`store`]: tables, units of work and the ledger, as every keyed store offers them.
+//! - [`rows`]: keyed rows in stores without units of work.
 //! - [`log`]: topics, as every message log offers them.
 //! - [`ledger_format`]: refuses a ledger that a newer release has written.
 //! - [`table`], [`ident`]: typed descriptions of tables; names that cannot inject.
@@ -32,6 +33,7 @@ pub mod position;
 pub mod progress;
 pub mod report;
 pub mod retry;
+pub mod rows;
 pub mod run;
 pub mod secret;
 pub mod sink;

@@ -2,7 +2,7 @@
 //!
 //! A frame column of each [`Kind`] has one fixed Polars type, so connectors convert without guessing.
 
-use crate::{Ident, Result};
+use crate::{Error, Ident, Result};
 
 /// The type of a column. The Polars type of its frame column is in brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Kind {
     Small,
     /// A double (`Float64`).
     Double,
+    /// A number of single precision (`Float32`).
+    Single,
     /// A text of any length; not for keys (`String`).
     Text,
     /// A text of at most so many characters; may be a key (`String`).
@@ -66,6 +68,8 @@ pub struct Column {
     pub nullable: bool,
     /// What an upsert does to it.
     pub merge: Merge,
+    /// Its type in ClickHouse, where that is not the usual one of its kind.
+    pub clickhouse: Option<&'static str>,
 }
 
 /// One table: key columns first, in key order.
@@ -77,12 +81,25 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// How many leading key columns choose the partition in stores that have partitions (Cassandra).
     pub partition_columns: usize,
+    /// The column whose value decides between two rows of a key; see [`Table::versioned_by`].
+    pub versioned_by: Option<Ident>,
+    /// Columns that only ClickHouse has and fills by itself: name and definition.
+    pub clickhouse_columns: Vec<(Ident, &'static str)>,
+    /// Whether other programs read its rows from Redis as documents; see [`Table::documents`].
+    pub documents: bool,
 }
 
 impl Table {
     /// Starts a table with no columns.
     pub fn new(name: Ident) -> Self {
-        Self { name, columns: Vec::new(), partition_columns: 1 }
+        Self {
+            name,
+            columns: Vec::new(),
+            partition_columns: 1,
+            versioned_by: None,
+            clickhouse_columns: Vec::new(),
+            documents: false,
+        }
     }
 
     /// Adds a key column.
@@ -106,8 +123,56 @@ impl Table {
     /// # Errors
     /// When the name is not usable.
     pub fn column(mut self, name: &str, kind: Kind, nullable: bool, merge: Merge) -> Result<Self> {
-        self.columns.push(Column { name: Ident::new(name)?, kind, nullable, merge });
+        self.columns.push(Column { name: Ident::new(name)?, kind, nullable, merge, clickhouse: None });
         Ok(self)
+    }
+
+    /// Gives the column added last its own type in ClickHouse, such as `UInt32`; its frame column stays that of its kind.
+    #[must_use]
+    pub fn clickhouse(mut self, stored: &'static str) -> Self {
+        if let Some(column) = self.columns.last_mut() {
+            column.clickhouse = Some(stored);
+        }
+        self
+    }
+
+    /// Adds a column that only ClickHouse has and fills by itself, such as `DateTime MATERIALIZED now()`.
+    ///
+    /// # Errors
+    /// When the name is not usable.
+    pub fn clickhouse_column(mut self, name: &str, definition: &'static str) -> Result<Self> {
+        self.clickhouse_columns.push((Ident::new(name)?, definition));
+        Ok(self)
+    }
+
+    /// Lets a column that was added before decide between two rows of a key: an upsert changes a stored row only where its
+    /// own version is not smaller, and then as a whole.
+    ///
+    /// # Errors
+    /// A configuration error when there is no such column, or when it may be null, is part of the key or is no whole number.
+    pub fn versioned_by(mut self, name: &str) -> Result<Self> {
+        let is_version = |column: &&Column| {
+            !column.nullable
+                && column.merge == Merge::Replace
+                && matches!(column.kind, Kind::Int | Kind::Small | Kind::DateTime | Kind::Date)
+        };
+        let column = self.find(name).filter(is_version).ok_or_else(|| {
+            Error::configuration(format!(
+                "table `{}` cannot be versioned by `{name}`: that takes a column of whole numbers or times that is never null and always replaced",
+                self.name
+            ))
+        })?;
+        self.versioned_by = Some(column.name.clone());
+        Ok(self)
+    }
+
+    /// Makes each row a plain key in Redis, which other programs read: the only key column's text is the key, the first other
+    /// column's text is its value, a JSON object. Of further columns there is at most the version, which stands in that object
+    /// too, as a whole number within 53 bits under the column's name. Other stores keep such a table like any other.
+    #[must_use]
+    pub fn documents(mut self) -> Self {
+        self.documents = true;
+        self
     }
 
     /// The key columns, in order.

@@ -60,6 +60,9 @@ impl<'a> Pages<'a> {
                         column.binary()?.get(last).map_or(Value::Null, |bytes| Value::Bytes(bytes.to_vec()))
                     }
                     Kind::Double => column.f64()?.get(last).map_or(Value::Null, Value::Double),
+                    Kind::Single => {
+                        column.f32()?.get(last).map_or(Value::Null, |value| Value::Double(f64::from(value)))
+                    }
                     _ => column.i64()?.get(last).map_or(Value::Null, Value::Int),
                 })
             })

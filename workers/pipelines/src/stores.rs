@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use headrace_connectors::cassandra::Cassandra;
+use headrace_connectors::clickhouse::ClickHouse;
 use headrace_connectors::embedded::Embedded;
 use headrace_connectors::kafka::Kafka;
 use headrace_connectors::mysql::MySql;
+use headrace_connectors::redis::Redis;
 use headrace_core::log::Log;
+use headrace_core::rows::Rows;
 use headrace_core::store::Store;
 use headrace_core::{Error, Result, StoreUrl};
 
@@ -46,6 +49,18 @@ pub async fn open_log(url: &StoreUrl) -> Result<Arc<dyn Log>> {
         "embedded" => Ok(Arc::new(open_embedded(url).await?)),
         "kafka" => Ok(Arc::new(Kafka::connect(url)?)),
         other => Err(unfit(other, "messages", "kafka://HOST/TOPIC")),
+    }
+}
+
+/// Opens a store of keyed rows that has no units of work.
+///
+/// # Errors
+/// A configuration error for a wrong kind of store, else what the connector says.
+pub async fn open_rows(url: &StoreUrl) -> Result<Arc<dyn Rows>> {
+    match url.scheme.as_str() {
+        "clickhouse" | "clickhouses" => Ok(Arc::new(ClickHouse::connect(url).await?)),
+        "redis" | "rediss" => Ok(Arc::new(Redis::connect(url).await?)),
+        other => Err(unfit(other, "rows without a ledger", "clickhouse://USER@HOST/DATABASE, redis://HOST")),
     }
 }
 

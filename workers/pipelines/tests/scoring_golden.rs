@@ -1,98 +1,79 @@
-//! The scoring contract's golden cases: each record of the supplied topic against its expected offer or reason.
+//! The golden sets of scoring: in any batch sizes, twice, in one store and in several, what is written is what must come out.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a failed unwrap is a failed test; a skip is shown")]
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+mod scoring_common;
 
-use headrace_pipelines::scoring::linear::LinearModel;
-use headrace_pipelines::scoring::offer::Scores;
-use headrace_pipelines::scoring::registration::{self, Registration};
-use serde::Deserialize;
+use std::sync::Arc;
 
-#[derive(Deserialize)]
-struct Record {
-    line: u32,
-    partition: i32,
-    offset: i64,
-    timestamp_ms: i64,
-    value: Option<String>,
-}
+use headrace_core::position::Reached;
+use headrace_core::{Counts, Position};
+use headrace_pipelines::scoring::model::Model;
+use headrace_pipelines::scoring::registration;
+use headrace_pipelines::scoring::targets::Targets;
+use scoring_common::{Record, golden, layouts, scored_all, written};
 
-#[derive(Deserialize)]
-struct Refused {
-    line: u32,
-    partition: i32,
-    offset: i64,
-    reason: String,
-}
-
-fn supplied() -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?.to_owned();
-    let directory = root.parent()?.join("shared/spec/data/scoring");
-    if !directory.is_dir() {
-        eprintln!("SKIP: the supplied scoring data is not there");
-        return None;
-    }
-    Some(directory)
-}
-
-fn rows<T: for<'de> Deserialize<'de>>(path: PathBuf) -> Vec<T> {
-    csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
-}
-
-/// Line, partition, offset and reason.
-type Letter = (u32, i32, i64, &'static str);
-
-/// Accepted records by line, and refused ones.
-fn read(records: &[Record]) -> (BTreeMap<u32, Registration>, Vec<Letter>) {
-    let (mut accepted, mut refused) = (BTreeMap::new(), Vec::new());
-    for record in records {
-        match registration::read(record.value.as_deref().map(str::as_bytes), record.timestamp_ms) {
-            Ok(registration) => drop(accepted.insert(record.line, registration)),
-            Err(refusal) => refused.push((record.line, record.partition, record.offset, refusal.reason)),
+#[tokio::test(flavor = "multi_thread")]
+async fn every_batch_size_gives_the_expected_files_twice() {
+    for set in golden::sets() {
+        let (records, model) = (set.records(), set.model());
+        for size in [1, 7, 500] {
+            for (layout, _directory, urls) in layouts() {
+                eprintln!("{} by {size}, {layout}", set.directory.display());
+                let targets = urls.open().await;
+                let finished = scored_all(&targets, &records, &[size], &model).await;
+                assert_eq!(finished.counts.read, records.len() as u64);
+                let first = written(&targets).await;
+                set.assert_written(&first);
+                let again = scored_all(&urls.open().await, &records, &[size], &model).await;
+                assert_eq!(again.counts.read, 0);
+                assert_eq!(written(&targets).await, first);
+            }
         }
     }
-    (accepted, refused)
 }
 
-fn close(scores: &Scores, expected: &HashMap<String, String>) -> bool {
-    let names = ["cost", "subscription"].iter().map(|name| format!("predicted_{name}"));
-    let functions = ["map", "ignore_sound", "listen_sound", "detailed_routes", "sos_signal", "invite_second_parent"];
-    let names = names.chain(functions.iter().map(|name| format!("predicted_function_{name}")));
-    names.zip(scores.0).enumerate().all(|(index, (name, score))| {
-        let expected: f64 = expected[&name].parse().unwrap();
-        (f64::from(score) - expected).abs() <= if index == 0 { 1e-3 } else { 1e-4 }
-    })
-}
-
-#[test]
-fn supplied_registrations_give_the_expected_offers_and_reasons() {
-    let Some(directory) = supplied() else { return };
-    let text = std::fs::read_to_string(directory.join("registrations.jsonl")).unwrap();
-    let records: Vec<Record> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let model = LinearModel::from_json(&std::fs::read(directory.join("reference_model.json")).unwrap()).unwrap();
-    let (accepted, refused) = read(&records);
-
-    let expected: Vec<Refused> = rows(directory.join("expected_dead_letter.csv"));
-    let expected: Vec<(u32, i32, i64, &str)> =
-        expected.iter().map(|row| (row.line, row.partition, row.offset, row.reason.as_str())).collect();
-    assert_eq!(refused, expected);
-
-    let offsets: HashMap<u32, i64> = records.iter().map(|record| (record.line, record.offset)).collect();
-    let expected: Vec<HashMap<String, String>> = rows(directory.join("expected_predictions.csv"));
-    for row in &expected {
-        let line: u32 = row["line"].parse().unwrap();
-        let registration = &accepted[&line];
-        let (scores, unseen) = model.score(registration);
-        assert!(close(&scores, row), "line {line}: {scores:?} is not {row:?}");
-        assert_eq!(registration.user_id.to_string(), row["user_id"], "line {line}");
-        assert_eq!(registration.version(offsets[&line]).to_string(), row["version"], "line {line}");
-        assert_eq!(scores.selected_functions().join(","), row["selected_functions"], "line {line}");
-        assert_eq!(unseen, line == 7, "line {line}");
-        let sum: f64 = model.contributions(registration).iter().map(|contribution| contribution.adds[0]).sum();
-        assert!((sum - f64::from(scores.cost())).abs() < 1e-3, "line {line}: contributions sum up to the cost");
+/// The topic read again from its beginning, as the original does at every start: only counters grow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_read_again_changes_nothing() {
+    for set in golden::sets() {
+        let (records, model) = (set.records(), set.model());
+        for (_, _directory, urls) in layouts() {
+            let targets = urls.open().await;
+            scored_all(&targets, &records, &[11], &model).await;
+            let first = written(&targets).await;
+            reread(&urls.open().await, &records, &model).await;
+            let second = written(&targets).await;
+            assert_eq!((&second.offers, &second.history), (&first.offers, &first.history));
+            assert_eq!((&second.cache, &second.letters), (&first.cache, &first.letters));
+            assert_eq!(second.counts.duplicate, first.counts.written + 2 * first.counts.duplicate);
+            assert_eq!(second.counts.written, first.counts.written);
+        }
     }
-    // Line 13 repeats line 1 byte for byte, which only a sink that remembers values can see.
-    assert_eq!(accepted.len(), expected.len() + 1);
+}
+
+/// Sets the positions back and scores again.
+async fn reread(targets: &Targets, records: &[Record], model: &Arc<dyn Model>) {
+    let scope = targets.scope();
+    let partitions: Vec<_> = targets.ledger.positions(&scope).await.unwrap().into_keys().collect();
+    let claims = targets.ledger.claim(&scope, &partitions).await.unwrap();
+    let unit = targets.ledger.begin(&scope, &claims).await.unwrap();
+    let reached: Reached = partitions.into_iter().map(|partition| (partition, Position::at(0))).collect();
+    unit.commit(&reached, &Counts::default()).await.unwrap();
+    scored_all(targets, records, &[5], model).await;
+}
+
+/// The worked example of the contract, and that contributions explain it.
+#[test]
+fn the_worked_example_is_right() {
+    let Some(set) = golden::supplied() else { return };
+    let (records, model) = (set.records(), set.model());
+    let first = registration::read(records[0].value.as_deref(), 0).unwrap();
+    let (scores, unseen) = model.score(std::slice::from_ref(&first)).unwrap()[0];
+    assert!(!unseen && (scores.cost() - 251.159_44).abs() < 1e-3);
+    assert_eq!(scores.selected_functions(), ["map", "ignore_sound", "listen_sound", "sos_signal"]);
+    assert_eq!(first.version(records[0].offset), 1_737_000_000_000_000);
+    let contributions = model.contributions(&first).unwrap();
+    let sum: f64 = contributions.iter().map(|contribution| contribution.adds[0]).sum();
+    assert!((sum - f64::from(scores.cost())).abs() < 1e-3);
 }

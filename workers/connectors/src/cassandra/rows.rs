@@ -36,7 +36,7 @@ impl Values {
             Kind::Int | Kind::Small | Kind::Decimal { .. } | Kind::DateTime | Kind::Date => {
                 Self::Int(series.i64()?.rechunk().into_owned())
             }
-            Kind::Double => Self::Double(series.f64()?.rechunk().into_owned()),
+            Kind::Double | Kind::Single => Self::Double(series.f64()?.rechunk().into_owned()),
             Kind::Text | Kind::Name(_) => Self::Text(series.str()?.rechunk().into_owned()),
             Kind::Bytes | Kind::TimeUuid => Self::Bytes(series.binary()?.rechunk().into_owned()),
         })

@@ -32,7 +32,7 @@ impl Storage {
         match column.kind {
             Kind::Int | Kind::Decimal { .. } => Self::BigInt,
             Kind::Small => Self::Int,
-            Kind::Double => Self::Double,
+            Kind::Double | Kind::Single => Self::Double,
             Kind::Text | Kind::Name(_) => Self::Text,
             Kind::Bytes => Self::Blob,
             Kind::DateTime if column.merge == Merge::Key => Self::Timestamp,
@@ -140,6 +140,12 @@ impl<'a> Layout<'a> {
                 ));
             }
         }
+        if table.versioned_by.is_some() {
+            return refuse("it is versioned, which transactional stores, ClickHouse and Redis can do".to_owned());
+        }
+        if let Some(column) = table.columns.iter().find(|column| column.kind == Kind::Single) {
+            return refuse(format!("column {} has single precision, which is not kept here", column.name));
+        }
         Ok(Self {
             name: format!("{}.{}", quoted(keyspace), quoted(&table.name)),
             partition: keys[..split].to_vec(),
@@ -228,6 +234,9 @@ mod tests {
 
     #[test]
     fn refuses_what_needs_a_transaction() {
+        let versioned = table().column("version", Kind::Int, false, Merge::Replace).unwrap();
+        let versioned = versioned.versioned_by("version").unwrap();
+        assert!(Layout::of(&Ident::new("ks").unwrap(), &versioned).err().unwrap().to_string().contains("versioned"));
         let table = table().column("clicks", Kind::Int, true, Merge::Add).unwrap();
         let error = Layout::of(&Ident::new("ks").unwrap(), &table).err().unwrap().to_string();
         assert!(error.contains("clicks"), "{error}");

@@ -47,6 +47,13 @@ impl Cells {
                 }
                 Self::Double(values.rechunk().into_owned())
             }
+            Kind::Single => {
+                let values = series.f32().map_err(bad_type)?;
+                if values.iter().flatten().any(f32::is_nan) {
+                    return Err(wrong("has a NaN, which the store does not keep"));
+                }
+                Self::Double(values.iter().map(|value| value.map(f64::from)).collect())
+            }
             Kind::Text => Self::Text(series.str().map_err(bad_type)?.rechunk().into_owned()),
             Kind::Name(most) => {
                 let values = series.str().map_err(bad_type)?;
@@ -128,7 +135,7 @@ pub(super) fn stored(column: &Column, value: &Value) -> Result<rusqlite::types::
         },
         (Kind::Bytes, Value::Bytes(bytes)) => Stored::Blob(bytes.clone()),
         (Kind::Text | Kind::Name(_), Value::Text(text)) => Stored::Text(text.clone()),
-        (Kind::Double, Value::Double(number)) => Stored::Real(*number),
+        (Kind::Double | Kind::Single, Value::Double(number)) => Stored::Real(*number),
         (Kind::Int | Kind::Small | Kind::Decimal { .. } | Kind::DateTime | Kind::Date, Value::Int(number)) => {
             Stored::Integer(*number)
         }

@@ -18,6 +18,7 @@ pub(super) struct Rows {
 enum Builder {
     Int(Vec<Option<i64>>),
     Double(Vec<Option<f64>>),
+    Single(Vec<Option<f32>>),
     Text(StringChunkedBuilder),
     Bytes(BinaryChunkedBuilder),
     TimeUuid(BinaryChunkedBuilder),
@@ -29,6 +30,7 @@ impl Rows {
         let builder = |column: &Column| match column.kind {
             Kind::Int | Kind::Small | Kind::Decimal { .. } | Kind::DateTime | Kind::Date => Builder::Int(Vec::new()),
             Kind::Double => Builder::Double(Vec::new()),
+            Kind::Single => Builder::Single(Vec::new()),
             Kind::Text | Kind::Name(_) => Builder::Text(StringChunkedBuilder::new(column.name.as_str().into(), 0)),
             Kind::Bytes => Builder::Bytes(BinaryChunkedBuilder::new(column.name.as_str().into(), 0)),
             Kind::TimeUuid => Builder::TimeUuid(BinaryChunkedBuilder::new(column.name.as_str().into(), 0)),
@@ -78,6 +80,7 @@ impl Rows {
             match builder {
                 Builder::Int(values) => Series::new(name, values),
                 Builder::Double(values) => Series::new(name, values),
+                Builder::Single(values) => Series::new(name, values),
                 Builder::Text(builder) => builder.finish().into_series(),
                 Builder::Bytes(builder) | Builder::TimeUuid(builder) => builder.finish().into_series(),
             }
@@ -100,6 +103,9 @@ impl Builder {
             )]
             (Self::Double(values), ValueRef::Integer(number)) => values.push(Some(number as f64)),
             (Self::Double(values), ValueRef::Null) => values.push(None),
+            #[expect(clippy::cast_possible_truncation, reason = "it was written as a single")]
+            (Self::Single(values), ValueRef::Real(number)) => values.push(Some(number as f32)),
+            (Self::Single(values), ValueRef::Null) => values.push(None),
             (Self::Text(builder), ValueRef::Text(text)) => match std::str::from_utf8(text) {
                 Ok(text) => builder.append_value(text),
                 Err(_) => return false,

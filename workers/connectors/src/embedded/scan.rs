@@ -159,6 +159,7 @@ fn value(frame: &DataFrame, column: &str, kind: Kind, row: usize) -> Result<Valu
         }
         Kind::Double => series.f64()?.get(row).map(Value::Double),
         Kind::Text | Kind::Name(_) => series.str()?.get(row).map(|text| Value::Text(text.to_owned())),
+        Kind::Single => series.f32()?.get(row).map(|number| Value::Double(f64::from(number))),
         Kind::Bytes | Kind::TimeUuid => series.binary()?.get(row).map(|bytes| Value::Bytes(bytes.to_vec())),
     };
     Ok(found.unwrap_or(Value::Null))

@@ -81,6 +81,7 @@ fn declared(kind: Kind) -> String {
         Kind::Int => "INTEGER".to_owned(),
         Kind::Small => "SMALLINT".to_owned(),
         Kind::Double => "DOUBLE".to_owned(),
+        Kind::Single => "FLOAT".to_owned(),
         Kind::Text => "TEXT".to_owned(),
         Kind::Name(most) => format!("VARCHAR({most})"),
         Kind::Bytes => "BLOB".to_owned(),
@@ -102,7 +103,9 @@ pub(super) fn definition(table_name: &str, table: &Table) -> String {
         match column.merge {
             Merge::Computed { sqlite, .. } => text.push_str(&format!(" GENERATED ALWAYS AS ({sqlite}) STORED")),
             // SQLite turns a sum that overflows into a double; a sum must stay exact or fail.
-            Merge::Add if column.kind != Kind::Double => text.push_str(&format!(" CHECK (typeof({name}) <> 'real')")),
+            Merge::Add if !matches!(column.kind, Kind::Double | Kind::Single) => {
+                text.push_str(&format!(" CHECK (typeof({name}) <> 'real')"))
+            }
             _ => {}
         }
         text

@@ -112,8 +112,12 @@ pub(super) fn sql(name: &str, table: &Table, columns: &[&Column], rows: &str) ->
     };
     let merged: Vec<String> = columns.iter().filter_map(merge).collect();
     let then = if merged.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", merged.join(", ")) };
+    let not_older = table.versioned_by.as_ref().map_or_else(String::new, |version| {
+        let version = quoted(version);
+        format!(" WHERE excluded.{version} >= {name}.{version}")
+    });
     format!(
-        "INSERT INTO {name} ({}) {rows} ON CONFLICT ({}) DO {then}",
+        "INSERT INTO {name} ({}) {rows} ON CONFLICT ({}) DO {then}{not_older}",
         list(columns.iter().copied()),
         list(table.keys())
     )

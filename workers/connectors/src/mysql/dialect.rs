@@ -72,11 +72,12 @@ impl Dialect {
             text.push_str(" AS `fresh`");
         }
         text.push_str(" ON DUPLICATE KEY UPDATE ");
-        let mut changes: Vec<String> = columns
+        // Columns change from left to right, and each change sees those before it: the version comes last.
+        let (version, others): (Vec<&Column>, Vec<&Column>) = columns
             .iter()
             .filter(|column| column.merge != Merge::Key)
-            .map(|column| self.change(table, column))
-            .collect();
+            .partition(|column| table.versioned_by.as_ref() == Some(&column.name));
+        let mut changes: Vec<String> = others.iter().chain(&version).map(|column| self.change(table, column)).collect();
         if changes.is_empty() {
             changes.extend(table.keys().take(1).map(|column| {
                 let name = quote(&column.name);
@@ -89,22 +90,32 @@ impl Dialect {
 
     fn change(self, table: &Table, column: &Column) -> String {
         let name = quote(&column.name);
-        let fresh = match self {
-            Self::MariaDb => format!("VALUES({name})"),
-            Self::MySql => format!("`fresh`.{name}"),
-        };
-        match column.merge {
-            Merge::Add => {
-                let old = format!("{}.{name}", quote(&table.name));
-                format!("{name} = IF({fresh} IS NULL, {old}, COALESCE({old}, 0) + {fresh})")
-            }
+        let fresh = self.fresh(&name);
+        let old = format!("{}.{name}", quote(&table.name));
+        let changed = match column.merge {
+            Merge::Add => format!("IF({fresh} IS NULL, {old}, COALESCE({old}, 0) + {fresh})"),
             // Columns change from left to right, and each change sees those before it: the other column is still the old one.
             Merge::ReplaceWhileNull(other) => {
-                let table = quote(&table.name);
-                format!("{name} = IF({table}.`{other}` IS NULL, {fresh}, {table}.{name})")
+                format!("IF({}.`{other}` IS NULL, {fresh}, {old})", quote(&table.name))
             }
-            Merge::First => format!("{name} = COALESCE({}.{name}, {fresh})", quote(&table.name)),
-            Merge::Key | Merge::Replace | Merge::Computed { .. } => format!("{name} = {fresh}"),
+            Merge::First => format!("COALESCE({old}, {fresh})"),
+            Merge::Key | Merge::Replace | Merge::Computed { .. } => fresh,
+        };
+        match &table.versioned_by {
+            Some(version) => {
+                let version = quote(version);
+                let newest = format!("{}.{version}", quote(&table.name));
+                format!("{name} = IF({} >= {newest}, {changed}, {old})", self.fresh(&version))
+            }
+            None => format!("{name} = {changed}"),
+        }
+    }
+
+    /// The value that comes, for a quoted column.
+    fn fresh(self, name: &str) -> String {
+        match self {
+            Self::MariaDb => format!("VALUES({name})"),
+            Self::MySql => format!("`fresh`.{name}"),
         }
     }
 }
@@ -115,6 +126,7 @@ pub(super) fn column_type(kind: Kind) -> String {
         Kind::Int => "BIGINT".to_owned(),
         Kind::Small => "TINYINT".to_owned(),
         Kind::Double => "DOUBLE".to_owned(),
+        Kind::Single => "FLOAT".to_owned(),
         Kind::Text => "LONGTEXT".to_owned(),
         Kind::Name(characters) => format!("VARCHAR({characters})"),
         Kind::Bytes => "LONGBLOB".to_owned(),
@@ -169,5 +181,10 @@ mod tests {
         );
         let only_keys = Table::new(Ident::new("t").unwrap()).key("k", Kind::Int).unwrap();
         assert!(Dialect::MySql.upsert(&only_keys, 1).ends_with(" UPDATE `k` = `t`.`k`"));
+        let versioned = only_keys.column("v", Kind::Int, false, Merge::Replace).unwrap().value("a", Kind::Int).unwrap();
+        assert!(Dialect::MariaDb.upsert(&versioned.versioned_by("v").unwrap(), 1).ends_with(
+            " UPDATE `a` = IF(VALUES(`v`) >= `t`.`v`, VALUES(`a`), `t`.`a`), \
+             `v` = IF(VALUES(`v`) >= `t`.`v`, VALUES(`v`), `t`.`v`)"
+        ));
     }
 }

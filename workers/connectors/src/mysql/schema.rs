@@ -137,6 +137,7 @@ fn column_difference(column: &Column, found: &Actual) -> Option<String> {
         Kind::Int => data_type == "bigint" && !found.full_type.contains("unsigned"),
         Kind::Small => matches!(data_type, "tinyint" | "smallint" | "mediumint" | "int" | "bigint"),
         Kind::Double => data_type == "double",
+        Kind::Single => data_type == "float",
         Kind::Text => matches!(data_type, "longtext" | "mediumtext" | "text" | "varchar"),
         Kind::Name(needed) => {
             matches!(data_type, "varchar" | "longtext" | "mediumtext" | "text")

@@ -37,6 +37,15 @@ fn column_parameters(table: &Table, column: &Column, frame: &DataFrame) -> Resul
             };
             values.iter().map(convert).collect()
         }
+        Kind::Single => {
+            let values = series.f32().map_err(mistyped)?;
+            let convert = |value: Option<f32>| match value {
+                None => Ok(Sql::NULL),
+                Some(value) if value.is_finite() => Ok(Sql::Float(value)),
+                Some(value) => Err(wrong(&format!("is {value}, which MySQL cannot hold"))),
+            };
+            values.iter().map(convert).collect()
+        }
         Kind::Text | Kind::Name(_) => {
             let values = series.str().map_err(mistyped)?;
             Ok(values
@@ -81,7 +90,7 @@ pub(super) fn parameter(table: &Table, column: &Column, value: &Value) -> Result
         (Kind::Int | Kind::Small | Kind::Decimal { .. } | Kind::DateTime | Kind::Date, Value::Int(value)) => {
             whole(column.kind, Some(*value))
         }
-        (Kind::Double, Value::Double(value)) => Some(Sql::Double(*value)),
+        (Kind::Double | Kind::Single, Value::Double(value)) => Some(Sql::Double(*value)),
         (Kind::Text | Kind::Name(_), Value::Text(text)) => Some(Sql::Bytes(text.as_bytes().to_vec())),
         (Kind::Bytes, Value::Bytes(bytes)) => Some(Sql::Bytes(bytes.clone())),
         (Kind::TimeUuid, Value::Bytes(bytes)) => uuid(bytes),
@@ -104,7 +113,7 @@ pub(super) fn read(table: &Table, column: &Column, value: Sql) -> Result<Value> 
         // Sums and other expressions of views are decimals without digits after the point.
         (Kind::Int | Kind::Small, Sql::Bytes(text)) => parse_decimal(&text, 0).map(Value::Int),
         (Kind::Double, Sql::Double(value)) => Some(Value::Double(value)),
-        (Kind::Double, Sql::Float(value)) => Some(Value::Double(f64::from(value))),
+        (Kind::Double | Kind::Single, Sql::Float(value)) => Some(Value::Double(f64::from(value))),
         (Kind::Text | Kind::Name(_), Sql::Bytes(bytes)) => String::from_utf8(bytes).ok().map(Value::Text),
         (Kind::Bytes, Sql::Bytes(bytes)) => Some(Value::Bytes(bytes)),
         (Kind::Decimal { scale }, Sql::Bytes(text)) => parse_decimal(&text, scale).map(Value::Int),
@@ -136,6 +145,11 @@ pub(super) fn frame_column(column: &Column, values: Vec<Value>) -> FrameColumn {
         }
         Kind::Double => {
             let pick = |value: Value| if let Value::Double(value) = value { Some(value) } else { None };
+            Series::new(name, values.into_iter().map(pick).collect::<Vec<_>>())
+        }
+        Kind::Single => {
+            #[expect(clippy::cast_possible_truncation, reason = "it was a single before")]
+            let pick = |value: Value| if let Value::Double(value) = value { Some(value as f32) } else { None };
             Series::new(name, values.into_iter().map(pick).collect::<Vec<_>>())
         }
         Kind::Text | Kind::Name(_) => {

@@ -12,8 +12,10 @@
 pub mod group;
 pub mod ledger;
 pub mod log;
+pub mod rows;
 pub mod store;
 pub mod values;
+pub mod versions;
 
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,12 @@ pub fn ints(name: &str, values: impl IntoIterator<Item = impl Into<Option<i64>>>
 /// A column of doubles.
 pub fn doubles(name: &str, values: impl IntoIterator<Item = impl Into<Option<f64>>>) -> Column {
     let values: Vec<Option<f64>> = values.into_iter().map(Into::into).collect();
+    Series::new(name.into(), values).into_column()
+}
+
+/// A column of numbers of single precision.
+pub fn singles(name: &str, values: impl IntoIterator<Item = impl Into<Option<f32>>>) -> Column {
+    let values: Vec<Option<f32>> = values.into_iter().map(Into::into).collect();
     Series::new(name.into(), values).into_column()
 }
 

@@ -20,14 +20,22 @@ type Weights = [f64; TARGETS.len()];
 #[derive(Deserialize)]
 struct File {
     format: String,
+    /// What versions begin with.
+    #[serde(default = "default_name")]
+    name: String,
     vocabulary: HashMap<String, Vec<String>>,
     columns: Vec<String>,
     weights: HashMap<String, Vec<f64>>,
 }
 
+fn default_name() -> String {
+    "linear".to_owned()
+}
+
 /// A linear model in memory.
 #[derive(Clone, Debug)]
 pub struct LinearModel {
+    name: String,
     numbers: [Weights; NUMBERS.len()],
     categories: [HashMap<String, Weights>; CATEGORIES.len()],
 }
@@ -82,7 +90,12 @@ impl LinearModel {
         if let Some(column) = weights.keys().min() {
             return Err(bad(format!("column `{column}` belongs to no known field")));
         }
-        Ok(Self { numbers, categories })
+        Ok(Self { name: file.name, numbers, categories })
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Scores one registration; also tells whether one of its categories was never seen in training.

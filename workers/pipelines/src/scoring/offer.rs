@@ -25,6 +25,7 @@ impl Scores {
         let mut scores = [0.0; TARGETS.len()];
         for (index, (score, raw)) in scores.iter_mut().zip(raw).enumerate() {
             let within = match index {
+                _ if raw.is_nan() => *raw,
                 0 => raw.max(0.0),
                 1 => raw.clamp(1.0, 12.0),
                 _ => raw.clamp(0.0, 1.0),

@@ -123,7 +123,8 @@ fn check(members: &Members<'_>, timestamp_ms: i64) -> Result<Registration, Refus
     let child_age = whole(&members.child_age, &CHILD_AGE, 0..=120)?;
     categories[6] = text(child_brand, &CHILD_BRAND)?;
     let registered_ms = match &members.timestamp {
-        Field::Absent | Field::Null => timestamp_ms,
+        // A broker may have none (-1), or one that a producer made up.
+        Field::Absent | Field::Null => timestamp_ms.clamp(0, TIMES_END_MS - 1),
         Field::Text(text) => {
             registered(text).ok_or_else(|| Refusal::new("bad_timestamp", format!("timestamp={}", shortened(text))))?
         }

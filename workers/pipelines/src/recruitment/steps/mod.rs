@@ -11,15 +11,12 @@ mod replay;
 mod simulate;
 mod verify;
 
-use std::collections::BTreeMap;
-
-use headrace_core::position::Reached;
-use headrace_core::run::Finished;
 use headrace_core::step::{Holds, Step};
 use headrace_core::store::Store;
-use headrace_core::{Counts, Error, Partition, Position, Report, Result, StoreUrl};
+use headrace_core::{Error, Result};
 
 use crate::recruitment::schema::TOPIC;
+use crate::steps::{report_of, set_positions, store_url};
 
 pub use clean::Clean;
 pub use dead_letters::{List, Replay as ReplayDeadLetters, Show};
@@ -56,31 +53,6 @@ pub fn steps() -> Vec<Step> {
         Step::of::<Show>(),
         Step::of::<ReplayDeadLetters>().reads("fixed", Holds::File),
     ]
-}
-
-/// A report of what a run did.
-fn report_of(finished: Finished) -> Report {
-    let mut report = Report { outcome: finished.outcome, counts: finished.counts, ..Report::default() };
-    report.positions = finished.positions;
-    report.begun = finished.begun;
-    if report.outcome == headrace_core::report::Outcome::Stopped {
-        report.note("Stopped on request; run the same command to go on from the committed position.");
-    }
-    report
-}
-
-/// Sets committed positions back, so that a source is read again from there.
-async fn set_positions(store: &dyn Store, scope: &str, positions: BTreeMap<Partition, i64>) -> Result<()> {
-    let partitions: Vec<Partition> = positions.keys().cloned().collect();
-    let claims = store.claim(scope, &partitions).await?;
-    let unit = store.begin(scope, &claims).await?;
-    let reached: Reached = positions.into_iter().map(|(partition, at)| (partition, Position::at(at))).collect();
-    unit.commit(&reached, &Counts::default()).await
-}
-
-/// Parses a store URL given as an option, naming the option in the error.
-fn store_url(option: &str, text: &str) -> Result<StoreUrl> {
-    StoreUrl::parse(text).map_err(|error| Error::configuration(format!("--{option}: {error}")))
 }
 
 /// Fails when a table that must be there is not, saying which step makes it.

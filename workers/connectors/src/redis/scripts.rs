@@ -1,0 +1,80 @@
+//! What happens at the server in one go: a row replaces the one that is there unless that one is newer.
+
+use redis::{Cmd, Script};
+
+/// A row as a hash. Arguments: the version's field or nothing, the version, seconds to live or 0, then fields and values.
+/// Versions are compared as texts of digits, because Lua's numbers are doubles.
+const ROW: &str = r"
+local function older(one, other)
+  local one_minus, other_minus = one:sub(1, 1) == '-', other:sub(1, 1) == '-'
+  if one == other then return false end
+  if one_minus ~= other_minus then return one_minus end
+  if #one ~= #other then return (#one < #other) ~= one_minus end
+  return (one < other) ~= one_minus
+end
+if ARGV[1] ~= '' then
+  local stored = redis.call('HGET', KEYS[1], ARGV[1])
+  if stored and older(ARGV[2], stored) then return 0 end
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+if ARGV[3] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+return 1
+";
+
+/// A row as a JSON text that holds its version. Arguments: the version's name or nothing, the version, seconds to live or 0, the
+/// text. A text that is there and is no JSON object with a version gives way.
+const DOCUMENT: &str = r"
+if ARGV[1] ~= '' then
+  local stored = redis.call('GET', KEYS[1])
+  if stored then
+    local is_json, document = pcall(cjson.decode, stored)
+    local version = is_json and type(document) == 'table' and document[ARGV[1]]
+    if type(version) == 'number' and version > tonumber(ARGV[2]) then return 0 end
+  end
+end
+if ARGV[3] ~= '0' then
+  redis.call('SET', KEYS[1], ARGV[4], 'EX', ARGV[3])
+else
+  redis.call('SET', KEYS[1], ARGV[4])
+end
+return 1
+";
+
+/// The scripts, by their digest.
+pub(super) struct Scripts {
+    row: Script,
+    document: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self { row: Script::new(ROW), document: Script::new(DOCUMENT) }
+    }
+
+    /// The commands that make them known to a server.
+    pub(super) fn load(&self) -> [Cmd; 2] {
+        [ROW, DOCUMENT].map(|text| {
+            let mut command = redis::cmd("SCRIPT");
+            command.arg("LOAD").arg(text);
+            command
+        })
+    }
+
+    /// A command that writes a row; the caller adds fields and values.
+    pub(super) fn row(&self, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
+        call(&self.row, key, version, expire_seconds)
+    }
+
+    /// A command that writes a document; the caller adds its text.
+    pub(super) fn document(&self, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
+        call(&self.document, key, version, expire_seconds)
+    }
+}
+
+fn call(script: &Script, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
+    let (name, number) = version.unwrap_or_default();
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(1).arg(key).arg(name).arg(number).arg(expire_seconds);
+    command
+}

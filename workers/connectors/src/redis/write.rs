@@ -1,0 +1,94 @@
+//! Writes: each row one script call, in pipelines.
+
+use headrace_core::table::{Column, Kind, Merge, Table, Value};
+use headrace_core::{Error, Result};
+use polars::prelude::{AnyValue, DataFrame};
+use redis::Cmd;
+
+use super::documents::Shape;
+use super::layout::{field, key};
+use super::link::{Link, PIPELINE};
+
+/// Writes a frame. All of it is checked before the first row is sent.
+///
+/// # Errors
+/// A data error when a value does not fit.
+pub(super) async fn write(link: &Link, table: &Table, frame: &DataFrame) -> Result<()> {
+    let context = format!("cannot write to table `{}` at {}", table.name, link.options.place);
+    let columns: Vec<&Column> = table.written().collect();
+    let shape = if table.documents { Some(Shape::of(table)?) } else { None };
+    let mut rows = vec![Vec::with_capacity(columns.len()); frame.height()];
+    for column in &columns {
+        for (row, value) in rows.iter_mut().zip(values(table, column, frame)?) {
+            row.push(value);
+        }
+    }
+    if let Some(shape) = &shape {
+        rows.iter().try_for_each(|row| shape.row(row).map(|_| ()))?;
+    }
+    for part in rows.chunks(PIPELINE) {
+        let command = |row: &Vec<Value>| match &shape {
+            Some(shape) => document(link, shape, row),
+            None => Ok(hash(link, table, &columns, row)),
+        };
+        let commands = part.iter().map(command).collect::<Result<Vec<Cmd>>>()?;
+        link.run(&context, &commands).await?;
+    }
+    Ok(())
+}
+
+fn document(link: &Link, shape: &Shape<'_>, row: &[Value]) -> Result<Cmd> {
+    let (key, text, version) = shape.row(row)?;
+    let key = format!("{}{key}", link.options.prefix);
+    let mut command = link.scripts.document(&key, shape.version.zip(version), link.options.expire_seconds);
+    command.arg(text);
+    Ok(command)
+}
+
+fn hash(link: &Link, table: &Table, columns: &[&Column], row: &[Value]) -> Cmd {
+    let named = || columns.iter().zip(row);
+    let keys: Vec<Value> =
+        named().filter(|(column, _)| column.merge == Merge::Key).map(|(_, value)| value.clone()).collect();
+    let version = table.versioned_by.as_ref().and_then(|name| {
+        let number = named().find(|(column, _)| column.name == *name).map(|(_, value)| value);
+        if let Some(Value::Int(number)) = number { Some((name.as_str(), *number)) } else { None }
+    });
+    let key = key(&link.options.prefix, table, &keys);
+    let mut command = link.scripts.row(&key, version, link.options.expire_seconds);
+    for (column, value) in named() {
+        if let Some(field) = field(column, value) {
+            command.arg(column.name.as_str()).arg(field);
+        }
+    }
+    command
+}
+
+/// The values of one column, checked.
+fn values(table: &Table, column: &Column, frame: &DataFrame) -> Result<Vec<Value>> {
+    let wrong =
+        |what: &str| Error::data(format!("cannot write to table `{}`: column `{}` {what}", table.name, column.name));
+    let series = frame.column(column.name.as_str()).map_err(|_| wrong("is missing in the batch"))?;
+    let series = series.as_materialized_series();
+    if !column.nullable && series.null_count() > 0 {
+        return Err(wrong("has a null, which it may not have"));
+    }
+    let value = |value: AnyValue<'_>| match (column.kind, value) {
+        (_, AnyValue::Null) => Ok(Value::Null),
+        (Kind::Double, AnyValue::Float64(number)) if !number.is_nan() => Ok(Value::Double(number)),
+        (Kind::Single, AnyValue::Float32(number)) if !number.is_nan() => Ok(Value::Double(f64::from(number))),
+        (Kind::Double, AnyValue::Float64(_)) | (Kind::Single, AnyValue::Float32(_)) => {
+            Err(wrong("has a NaN, which no other store keeps"))
+        }
+        (Kind::Name(most), AnyValue::String(text)) if text.chars().count() > usize::from(most) => {
+            Err(wrong(&format!("has a text of more than {most} characters")))
+        }
+        (Kind::Text | Kind::Name(_), AnyValue::String(text)) => Ok(Value::Text(text.to_owned())),
+        (Kind::TimeUuid, AnyValue::Binary(bytes)) if bytes.len() != 16 => Err(wrong("has a UUID that is not 16 bytes")),
+        (Kind::Bytes | Kind::TimeUuid, AnyValue::Binary(bytes)) => Ok(Value::Bytes(bytes.to_vec())),
+        (Kind::Int | Kind::Small | Kind::Decimal { .. } | Kind::DateTime | Kind::Date, AnyValue::Int64(number)) => {
+            Ok(Value::Int(number))
+        }
+        _ => Err(wrong(&format!("is {} in the batch, which does not fit {:?}", series.dtype(), column.kind))),
+    };
+    series.rechunk().iter().map(value).collect()
+}

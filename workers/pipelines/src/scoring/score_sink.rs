@@ -1,0 +1,201 @@
+//! Writes scored registrations: history, offers, cache, dead letters; each registration once in effect, whatever order, batches or
+//! workers.
+//!
+//! Delivery: the hashes of accepted values, the versions of offers, counters, dead letters and positions are one transaction of the
+//! ledger. History and offers are written before it, then the cache; where they are in the ledger's own store they are part of it.
+//! After a crash in between the same rows are written again, with the same versions. Units of one table follow each other (the
+//! ledger's lock), so the state read in a unit cannot be stale. Dead letters are also sent to the dead-letter topic: after a crash
+//! one may be there twice, with the same partition and offset.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use headrace_core::dead_letter::{self, DeadLetter};
+use headrace_core::ledger_sink::UnitWork;
+use headrace_core::log::Log;
+use headrace_core::position::Reached;
+use headrace_core::store::Unit;
+use headrace_core::{Counts, Partition, Result, clock, failpoint, failpoint::Point};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::classify::{Classified, classify};
+use super::dead_letter_message;
+use super::frames::{self, Offer};
+use super::offer_versions::{self, OfferVersions};
+use super::scored::{RefusedMessage, ScoredBatch, ScoredRegistration};
+use super::seen_values::{self, SeenValues};
+use super::shadow::Differences;
+use super::targets::{Target, Targets};
+
+/// What the score step does with a batch of messages.
+pub struct ScoreWork {
+    targets: Targets,
+    /// The topic, as dead letters name it.
+    topic: String,
+    /// The log the messages come from, by its name: positions in one log say nothing about another.
+    log: String,
+    /// Where dead letters are sent besides their table.
+    dead_letter_topic: Option<(Arc<dyn Log>, String)>,
+    seen: SeenValues,
+    versions: OfferVersions,
+    /// What the shadow model did in committed batches.
+    shadow: Arc<Mutex<Option<Differences>>>,
+}
+
+/// What a unit changes.
+pub struct Changes {
+    seen: seen_values::Change,
+    versions: Vec<offer_versions::Change>,
+    shadow: Option<Differences>,
+}
+
+impl ScoreWork {
+    /// Scores into tables that exist.
+    pub fn new(
+        targets: Targets,
+        topic: String,
+        log: String,
+        dead_letter_topic: Option<(Arc<dyn Log>, String)>,
+    ) -> Self {
+        let (seen, versions) = (SeenValues::default(), OfferVersions::default());
+        Self { targets, topic, log, dead_letter_topic, seen, versions, shadow: Arc::default() }
+    }
+
+    /// What the shadow model did so far; none where none ran.
+    pub fn shadow(&self) -> Arc<Mutex<Option<Differences>>> {
+        self.shadow.clone()
+    }
+
+    async fn write_offers(&self, unit: &mut dyn Unit, classified: &Classified<'_>, model_version: &str) -> Result<()> {
+        if classified.accepted.is_empty() {
+            return Ok(());
+        }
+        let now_us = clock::now_us();
+        let schema = &self.targets.schema;
+        let history = frames::history(&classified.accepted, model_version, now_us)?;
+        let offers: Vec<Offer> = classified.offers.iter().map(|row| offer(row, model_version)).collect();
+        let (rows, inputs) = (frames::offers(&offers)?, frames::registrations(&classified.offers)?);
+        let accepted_token = token(&classified.accepted, model_version);
+        let offers_token = token(&classified.offers, model_version);
+        let tables = [
+            (&schema.history, &history, &accepted_token),
+            (&schema.offers, &rows, &offers_token),
+            (&schema.registrations, &inputs, &offers_token),
+        ];
+        match &self.targets.offers {
+            Target::Own(_) => {
+                for (table, frame, _) in tables {
+                    unit.upsert(table, frame).await?;
+                    failpoint::after(Point::Write)?;
+                }
+            }
+            // Side by side: each of them waits for a server.
+            Target::Apart(store) => {
+                let writes = tables.map(|(table, frame, token)| async move {
+                    if frame.height() > 0 {
+                        store.write(table, frame, token).await?;
+                    }
+                    failpoint::after(Point::Write)
+                });
+                futures::future::try_join_all(writes).await?;
+            }
+        }
+        if !offers.is_empty() {
+            let cached = frames::cache(&offers, now_us)?;
+            self.targets.cache.write(unit, &self.targets.cache_table, &cached, &offers_token).await?;
+        }
+        failpoint::after(Point::Write)
+    }
+
+    async fn write_dead_letters(&self, unit: &mut dyn Unit, refused: &[RefusedMessage]) -> Result<()> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let letters: Vec<DeadLetter> = refused.iter().map(|message| self.letter(message)).collect();
+        dead_letter::write(unit, &self.targets.schema.dead_letters, &letters).await?;
+        let Some((log, topic)) = &self.dead_letter_topic else { return Ok(()) };
+        let messages = dead_letter_message::frame(&self.topic, refused, letters[0].failed_at_us)?;
+        // Where log and ledger are one place, a message sent beside the unit would wait for the unit to end.
+        let same_place = self.targets.ledger.name() == log.name();
+        if !(same_place && unit.append(topic, &messages).await?) {
+            log.produce(topic, &messages).await?;
+        }
+        Ok(())
+    }
+
+    fn letter(&self, message: &RefusedMessage) -> DeadLetter {
+        let place = format!("{}-{}", message.partition, message.offset);
+        let detail = message.refusal.detail.clone();
+        let letter = DeadLetter::refused(&self.topic, place, message.refusal.reason, detail, message.raw.clone());
+        DeadLetter { key: message.key.clone(), ..letter }
+    }
+}
+
+fn offer(row: &ScoredRegistration, model_version: &str) -> Offer {
+    Offer {
+        user_id: row.registration.user_id,
+        scores: row.scores,
+        model_version: model_version.to_owned(),
+        version: row.version(),
+    }
+}
+
+/// Names a block of rows by what is in it: the same rows scored by the same model, written again, are the same block.
+fn token(rows: &[&ScoredRegistration], model_version: &str) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(model_version.as_bytes());
+    for row in rows {
+        hash.update(&row.partition.to_le_bytes());
+        hash.update(&row.offset.to_le_bytes());
+        hash.update(&row.hash.to_le_bytes());
+        hash.update(&row.version().to_le_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+#[async_trait]
+impl UnitWork<ScoredBatch> for ScoreWork {
+    type Changes = Changes;
+
+    fn scope(&self) -> String {
+        self.targets.scope()
+    }
+
+    async fn write(&mut self, unit: &mut dyn Unit, batch: &ScoredBatch, _: &Reached) -> Result<(Counts, Changes)> {
+        self.seen.look(unit).await?;
+        self.versions.look(unit, batch.scored.iter().map(|row| row.registration.user_id)).await?;
+        let classified = classify(batch, |hash| self.seen.contains(hash), |user_id| self.versions.of(user_id));
+        self.write_offers(unit, &classified, batch.model.version()).await?;
+        self.write_dead_letters(unit, &batch.refused).await?;
+        let changed = classified.offers.iter().map(|row| (row.registration.user_id, row.version()));
+        let changes = Changes {
+            seen: self.seen.write(unit, classified.accepted.iter().map(|row| row.hash).collect()).await?,
+            versions: self.versions.write(unit, changed).await?,
+            shadow: batch.shadow.clone(),
+        };
+        Ok((classified.counts, changes))
+    }
+
+    fn committed(&mut self, changes: Changes) {
+        self.seen.committed(changes.seen);
+        self.versions.committed(changes.versions);
+        if let Some(differences) = changes.shadow {
+            let mut shadow = self.shadow.lock().unwrap_or_else(PoisonError::into_inner);
+            shadow.get_or_insert_default().add(&differences);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.seen.forget();
+        self.versions.forget();
+    }
+
+    fn ledger_name(&self, partition: &Partition) -> Partition {
+        Partition(format!("{} {partition}", self.log))
+    }
+
+    /// It reads state, and other workers may write the same users' rows.
+    fn takes_turns(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,287 @@
+//! Simulated registrations: the same seed and number give the same bytes on every machine, in any order.
+//!
+//! Values are chosen by whole weights, so that no platform's arithmetic matters. Broken ones carry the reason they are refused for.
+
+mod defects;
+
+use headrace_transforms::civil;
+use serde_json::{Value, json};
+
+pub use defects::REASONS;
+
+/// Countries with their languages, by weight.
+const COUNTRIES: [(u64, &str, &str); 8] = [
+    (50, "ru", "ru"),
+    (12, "kz", "ru"),
+    (8, "by", "ru"),
+    (8, "us", "en"),
+    (6, "br", "pt"),
+    (6, "tr", "tr"),
+    (6, "de", "de"),
+    (4, "fr", "fr"),
+];
+/// Brands of phones that are no iPhones, by weight.
+const BRANDS: [(u64, &str); 6] =
+    [(40, "xiaomi"), (30, "samsung"), (10, "realme"), (10, "honor"), (6, "huawei"), (4, "google")];
+/// The time of the constant registration.
+const CONSTANT_TIME: &str = "2025-01-16T04:00:00Z";
+
+/// A generator of random numbers: SplitMix64 (Steele, Lea and Flood).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// Starts one of many unrelated streams of a seed.
+    pub fn new(seed: u64, stream: u64) -> Self {
+        let first = Self(seed).next();
+        Self(first ^ Self(stream.wrapping_add(0x5851_F42D_4C95_7F2D)).next())
+    }
+
+    /// Any number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        value ^ (value >> 31)
+    }
+
+    /// A number from 0 to below a bound that is not 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A number from 0 to below 1; exact, so the same everywhere.
+    pub fn share(&mut self) -> f64 {
+        const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
+        (self.next() >> 11) as f64 * STEP
+    }
+
+    fn weighted<T: Copy>(&mut self, choices: &[T], weight: impl Fn(&T) -> u64) -> T {
+        let mut place = self.below(choices.iter().map(&weight).sum());
+        for choice in choices {
+            match place.checked_sub(weight(choice)) {
+                Some(rest) => place = rest,
+                None => return *choice,
+            }
+        }
+        choices[choices.len() - 1]
+    }
+}
+
+/// The nine features of a simulated registration, as a sender writes them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// Country of the address.
+    pub ip_country: &'static str,
+    /// Country of the device.
+    pub device_country: &'static str,
+    /// Language of the device.
+    pub device_language: &'static str,
+    /// `Android` or `iOS`.
+    pub platform: &'static str,
+    /// The store the app came from.
+    pub platform_store: &'static str,
+    /// Brand of the parent's phone.
+    pub smartphone_brand: &'static str,
+    /// Whether the user came without advertising.
+    pub is_organic: bool,
+    /// The child's age in years.
+    pub child_age: u8,
+    /// Brand of the child's phone.
+    pub child_smartphone_brand: &'static str,
+}
+
+/// The registration that the original's sender gives every user.
+const CONSTANT: Features = Features {
+    ip_country: "ru",
+    device_country: "ru",
+    device_language: "ru",
+    platform: "Android",
+    platform_store: "Google Play",
+    smartphone_brand: "xiaomi",
+    is_organic: false,
+    child_age: 7,
+    child_smartphone_brand: "iphone",
+};
+
+impl Features {
+    /// Chooses features.
+    pub fn random(random: &mut Random) -> Self {
+        let (_, ip_country, language) = random.weighted(&COUNTRIES, |choice| choice.0);
+        // One in twelve travels, or has a phone set up elsewhere.
+        let elsewhere = random.below(12) == 0;
+        let (device_country, device_language) = if elsewhere {
+            let (_, country, language) = random.weighted(&COUNTRIES, |choice| choice.0);
+            (country, language)
+        } else {
+            (ip_country, language)
+        };
+        let is_ios = random.below(100) < 30;
+        let (platform, mut platform_store) = if is_ios { ("iOS", "App Store") } else { ("Android", "Google Play") };
+        let smartphone_brand = if is_ios { "iphone" } else { random.weighted(&BRANDS, |choice| choice.0).1 };
+        if smartphone_brand == "huawei" {
+            platform_store = "AppGallery";
+        }
+        let child_smartphone_brand =
+            if random.below(100) < 20 { "iphone" } else { random.weighted(&BRANDS, |choice| choice.0).1 };
+        #[expect(clippy::cast_possible_truncation, reason = "small")]
+        let child_age = 3 + random.below(15) as u8;
+        let is_organic = random.below(100) < 45;
+        Self {
+            ip_country,
+            device_country,
+            device_language,
+            platform,
+            platform_store,
+            smartphone_brand,
+            is_organic,
+            child_age,
+            child_smartphone_brand,
+        }
+    }
+
+    fn payload(&self, user_id: u32, timestamp: &str) -> Value {
+        json!({
+            "user_id": user_id.to_string(),
+            "ip_country": self.ip_country,
+            "device_country": self.device_country,
+            "device_language": self.device_language,
+            "platform": self.platform,
+            "platform_store": self.platform_store,
+            "smartphone_brand": self.smartphone_brand,
+            "is_organic": u8::from(self.is_organic),
+            "child_age": self.child_age,
+            "child_smartphone_brand": self.child_smartphone_brand,
+            "timestamp": timestamp,
+        })
+    }
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The decimal user id.
+    pub key: String,
+    /// The envelope; none for a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The reason for which it will be refused, if it is broken.
+    pub reason: Option<&'static str>,
+}
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    /// The same seed gives the same registrations.
+    pub seed: u64,
+    /// Users with features of their own, instead of the constant registration for all.
+    pub varied: bool,
+    /// The share of broken messages, 0 to 1.
+    pub defects: f64,
+    /// The first user.
+    pub first_user: u32,
+}
+
+impl Simulation {
+    /// The message of a number, counted from 0, registered at a time.
+    pub fn message(&self, number: u64, time_ms: i64) -> Message {
+        let mut random = Random::new(self.seed, number);
+        let defect = random.share() < self.defects;
+        // Behind the greatest id the first one follows: users register again.
+        let span = u64::from(u32::MAX) - u64::from(self.first_user.max(1)) + 1;
+        #[expect(clippy::cast_possible_truncation, reason = "within the span")]
+        let user_id = self.first_user.max(1) + (number % span) as u32;
+        let time = if self.varied { time_text(time_ms) } else { CONSTANT_TIME.to_owned() };
+        let features = if self.varied { Features::random(&mut random) } else { CONSTANT };
+        let payload = features.payload(user_id, &time);
+        let key = user_id.to_string();
+        if defect {
+            let (reason, value) = defects::broken(&mut random, payload);
+            return Message { key, value, reason: Some(reason) };
+        }
+        Message { key, value: Some(envelope(&payload)), reason: None }
+    }
+}
+
+/// A payload in its envelope.
+fn envelope(payload: &Value) -> Vec<u8> {
+    // By hand, because the schema comes first and the payload keeps the order of the contract.
+    let mut text = String::from(r#"{"schema":{"type":"string","optional":false},"payload":"#);
+    text.push_str(&in_order(payload));
+    text.push('}');
+    text.into_bytes()
+}
+
+/// The members in the order of the contract, behind them any others.
+fn in_order(payload: &Value) -> String {
+    const ORDER: [&str; 12] = [
+        "id",
+        "user_id",
+        "ip_country",
+        "device_country",
+        "device_language",
+        "platform",
+        "platform_store",
+        "smartphone_brand",
+        "is_organic",
+        "child_age",
+        "child_smartphone_brand",
+        "timestamp",
+    ];
+    let Some(members) = payload.as_object() else { return payload.to_string() };
+    let members = ORDER.iter().filter_map(|name| members.get(*name).map(|value| format!("\"{name}\":{value}")));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+/// `YYYY-MM-DDTHH:MM:SSZ`.
+fn time_text(time_ms: i64) -> String {
+    let text = civil::timestamp_text(time_ms.div_euclid(1_000) * 1_000_000);
+    format!("{}Z", text[..19].replace(' ', "T"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{REASONS, Simulation, time_text};
+    use crate::scoring::registration::read;
+
+    const SIMULATION: Simulation = Simulation { seed: 7, varied: true, defects: 0.5, first_user: 1 };
+
+    #[test]
+    fn every_message_is_read_or_refused_for_its_reason() {
+        let mut seen = std::collections::BTreeSet::new();
+        for number in 0..4_000 {
+            let message = SIMULATION.message(number, 1_737_000_000_000);
+            let read = read(message.value.as_deref(), 0);
+            assert_eq!(read.as_ref().err().map(|refusal| refusal.reason), message.reason, "{message:?}");
+            seen.extend(message.reason);
+            if let Ok(registration) = read {
+                assert_eq!(registration.user_id.to_string(), message.key);
+                assert_eq!(registration.registered_ms, 1_737_000_000_000);
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), REASONS);
+    }
+
+    #[test]
+    fn the_constant_registration_is_that_of_the_contract() {
+        let simulation = Simulation { varied: false, defects: 0.0, ..SIMULATION };
+        let message = simulation.message(0, 0);
+        let expected = concat!(
+            r#"{"schema":{"type":"string","optional":false},"payload":{"user_id":"1","ip_country":"ru","device_country":"ru","#,
+            r#""device_language":"ru","platform":"Android","platform_store":"Google Play","smartphone_brand":"xiaomi","#,
+            r#""is_organic":0,"child_age":7,"child_smartphone_brand":"iphone","timestamp":"2025-01-16T04:00:00Z"}}"#
+        );
+        assert_eq!(String::from_utf8(message.value.unwrap()).unwrap(), expected);
+        assert_eq!(simulation.message(999, 0).key, "1000");
+    }
+
+    #[test]
+    fn numbers_do_not_depend_on_each_other() {
+        let alone = SIMULATION.message(17, 5);
+        assert_eq!(SIMULATION.message(17, 5), alone);
+        assert_ne!(SIMULATION.message(18, 5).value, alone.value);
+        assert_ne!(Simulation { seed: 8, ..SIMULATION }.message(17, 5).value, alone.value);
+        assert_eq!(time_text(1_737_000_000_999), "2025-01-16T04:00:00Z");
+    }
+}
