@@ -1,6 +1,7 @@
 //! The systems outside, one folder each. A connector never imports another.
 
 pub mod cassandra;
+mod certificate;
 pub mod clickhouse;
 pub mod csv;
 pub mod embedded;

@@ -6,6 +6,7 @@
 //! - [`recruitment`]: campaign performance from a tracking log.
 //! - [`scoring`]: tariff offers from registrations.
 
+mod dead_letter_messages;
 pub mod reading;
 pub mod recruitment;
 pub mod scoring;

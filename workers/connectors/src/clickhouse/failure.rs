@@ -61,21 +61,6 @@ pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
     cause.to_string()
 }
 
-/// Tells whether TLS could not be agreed upon.
-pub(super) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        // Some layers hand the error on as text only.
-        let is_told = error.to_string().contains("invalid peer certificate");
-        if is_told || error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use headrace_core::ErrorKind;

@@ -133,7 +133,7 @@ impl Http {
     /// The error of a request that got no whole answer.
     fn lost(&self, context: &str, error: impl StdError + Send + Sync + 'static) -> Error {
         let reason = failure::innermost(&error);
-        if failure::is_tls(&error) {
+        if crate::certificate::is_refused(&error) {
             let advice = "give the certificate authority of the server by tls_ca=FILE";
             return Error::configuration(format!("{context}: {reason}; {advice}"));
         }

@@ -1,9 +1,9 @@
 //! What the server or the driver says, turned into the kinds of errors. Anything not known here counts as external.
 
-use std::error::Error as StdError;
-
 use headrace_core::Error;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::certificate;
 
 /// Tells whether the same request may do over a new connection: the old one is lost, or its server lost the scripts.
 pub(super) fn is_lost(error: &RedisError) -> bool {
@@ -37,7 +37,7 @@ pub(super) fn failure(context: &str, place: &str, error: RedisError) -> Error {
         _ if says("DB index is out of range") || says("DENIED") || says("unknown command") => {
             Error::configuration(text)
         }
-        ErrorKind::Io if is_tls(&error) => {
+        ErrorKind::Io if certificate::is_refused(&error) => {
             Error::configuration(format!("{text}; give the certificate authority of the server by tls_ca=FILE"))
         }
         ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => {
@@ -51,18 +51,4 @@ fn login(text: &str) -> Error {
     Error::configuration(format!(
         "{text}; check user and password: in the URL, or without showing it by password_file=FILE, password_env=NAME or HEADRACE_REDIS_PASSWORD"
     ))
-}
-
-fn is_tls(error: &RedisError) -> bool {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        // Some layers hand the error on as text only.
-        let is_told = error.to_string().contains("invalid peer certificate");
-        if is_told || error.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -2,11 +2,12 @@
 //! would refuse the message is cut, or for a key left out, and `truncated` is set.
 
 use headrace_core::Result;
-use headrace_core::batch::message_columns::{KEY, VALUE};
 use headrace_core::dead_letter::DeadLetter;
 use headrace_transforms::civil;
-use polars::prelude::{DataFrame, NamedFrom, Series};
+use polars::prelude::DataFrame;
 use serde::Serialize;
+
+use crate::dead_letter_messages::{self, LONGEST_DETAIL, LONGEST_KEY, LONGEST_RAW};
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -23,13 +24,6 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
-
-/// Bytes of raw text in a message: even escaped and in hexadecimal it stays below a broker's default limit.
-const LONGEST_RAW: usize = 96 << 10;
-/// Bytes of a message's key. A longer one is left out: with the raw text it could exceed the limit.
-const LONGEST_KEY: usize = 128 << 10;
-/// Bytes of detail in a message.
-const LONGEST_DETAIL: usize = 4 << 10;
 
 /// Gives the value of a dead letter's message.
 ///
@@ -59,10 +53,5 @@ pub fn json(letter: &DeadLetter) -> Result<String> {
 /// # Errors
 /// When the frame cannot be built.
 pub fn frame(letters: &[DeadLetter]) -> Result<DataFrame> {
-    let keys: Vec<Option<&[u8]>> =
-        letters.iter().map(|letter| letter.key.as_deref().filter(|key| key.len() <= LONGEST_KEY)).collect();
-    let values: Vec<String> = letters.iter().map(json).collect::<Result<_>>()?;
-    let values: Vec<Option<&[u8]>> = values.iter().map(|value| Some(value.as_bytes())).collect();
-    let columns = vec![Series::new(KEY.into(), keys).into(), Series::new(VALUE.into(), values).into()];
-    Ok(DataFrame::new(letters.len(), columns)?)
+    dead_letter_messages::frame(letters.iter().map(|letter| (letter.key.as_deref(), json(letter))))
 }

@@ -3,20 +3,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use headrace_core::batch::message_columns::{KEY, VALUE};
 use headrace_core::{Error, Result};
 use headrace_transforms::civil;
-use polars::prelude::{DataFrame, NamedFrom, Series};
+use polars::prelude::DataFrame;
 use serde::Serialize;
 
 use super::scored::RefusedMessage;
-
-/// Bytes of raw text in a message: even escaped it stays below a broker's default limit.
-const LONGEST_RAW: usize = 96 << 10;
-/// Bytes of a message's key.
-const LONGEST_KEY: usize = 128 << 10;
-/// Bytes of detail in a message.
-const LONGEST_DETAIL: usize = 4 << 10;
+use crate::dead_letter_messages::{self, LONGEST_DETAIL, LONGEST_KEY, LONGEST_RAW};
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -65,13 +58,9 @@ pub fn json(topic: &str, message: &RefusedMessage, failed_at_us: i64) -> Result<
 /// # Errors
 /// When the frame cannot be built.
 pub fn frame(topic: &str, refused: &[RefusedMessage], failed_at_us: i64) -> Result<DataFrame> {
-    let keys: Vec<Option<&[u8]>> =
-        refused.iter().map(|message| message.key.as_deref().filter(|key| key.len() <= LONGEST_KEY)).collect();
-    let values: Vec<String> =
-        refused.iter().map(|message| json(topic, message, failed_at_us)).collect::<Result<_>>()?;
-    let values: Vec<Option<&[u8]>> = values.iter().map(|value| Some(value.as_bytes())).collect();
-    let columns = vec![Series::new(KEY.into(), keys).into(), Series::new(VALUE.into(), values).into()];
-    Ok(DataFrame::new(refused.len(), columns)?)
+    dead_letter_messages::frame(
+        refused.iter().map(|message| (message.key.as_deref(), json(topic, message, failed_at_us))),
+    )
 }
 
 #[cfg(test)]
