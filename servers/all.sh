@@ -5,7 +5,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 action=${1:-}; shift || true
 all=("$@")
-[ $# -gt 0 ] || all=(cassandra kafka mariadb mysql cassandra-secure redis redis-secure clickhouse clickhouse-18)
+[ $# -gt 0 ] || all=(cassandra kafka mariadb mysql cassandra-secure redis redis-secure clickhouse clickhouse-18 hdfs s3)
 
 one() { # one ACTION SERVER
   case $2 in
@@ -25,7 +25,7 @@ every() { # every ACTION: side by side, failing when one fails
 }
 environment() {
   local kafka=${KAFKA_PORT:-$((19092 + offset))} mariadb=${MARIADB_PORT:-$((13306 + offset))}
-  local clickhouse=${CLICKHOUSE_PORT:-$((19123 + offset))}
+  local clickhouse=${CLICKHOUSE_PORT:-$((19123 + offset))} s3=${S3_PORT:-$((19900 + offset))}
   cat <<ENV
 export HEADRACE_TEST_CASSANDRA=cassandra://127.0.0.1:${CASSANDRA_PORT:-$((19042 + offset))}
 export HEADRACE_TEST_CASSANDRA_SECURE=cassandra://cassandra:cassandra@127.0.0.1:${CASSANDRA_SECURE_PORT:-$((19142 + offset))}
@@ -43,6 +43,9 @@ export HEADRACE_TEST_CLICKHOUSE=clickhouse://lab:lab-secret@127.0.0.1:$clickhous
 export HEADRACE_TEST_CLICKHOUSE_SECURE=clickhouses://lab:lab-secret@127.0.0.1:$((clickhouse + 1))
 export HEADRACE_TEST_CLICKHOUSE_OLD=clickhouse://lab:lab-secret@127.0.0.1:${CLICKHOUSE_OLD_PORT:-$((19125 + offset))}
 export HEADRACE_TEST_CLICKHOUSE_RUN='$root/servers/clickhouse.sh run'
+export HEADRACE_TEST_HDFS=hdfs://127.0.0.1:${HDFS_PORT:-$((19820 + offset))}
+export HEADRACE_TEST_S3='s3://lab:lab-secret@lake?endpoint=http://127.0.0.1:$s3'
+export HEADRACE_TEST_S3_SECURE='s3://lab:lab-secret@lake?endpoint=https://127.0.0.1:$((s3 + 1))'
 export HEADRACE_TEST_CERTIFICATES='$state/certificates'
 ENV
 }

@@ -2,7 +2,7 @@
 
 clickhouse_http.py FOLDER PORT [TLS_PORT CERTIFICATE KEY]
 
-Queries come as `?query=` or in the body, or as an INSERT in `?query=` with its rows in the body. One user, lab/lab-secret, by
+Queries come as `?query=` or in the body, or as an INSERT in `?query=` or the body's first line, with its rows in the body. One user, lab/lab-secret, by
 HTTP basic authentication. Queries run one at a time. Other parameters are settings; those that only HTTP knows are left out.
 """
 
@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from chdb import session
 
 LOGIN = "Basic " + base64.b64encode(b"lab:lab-secret").decode()
-HTTP_ONLY = {"query", "wait_end_of_query", "default_format", "database"}
+HTTP_ONLY = {"query", "wait_end_of_query", "default_format", "database", "session_id", "query_id", "client_protocol_version"}
 INSERT = re.compile(r"(\s*INSERT\s+INTO\s.*)\sFORMAT\s+(\w+)\s*$", re.IGNORECASE | re.DOTALL)
 STATUS = {60: 404, 81: 404, 62: 400, 47: 400, 27: 400, 33: 400, 6: 400, 53: 400, 50: 400, 115: 404}
 
@@ -68,18 +68,30 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while length := int(self.rfile.readline().split(b";")[0], 16):
+            pieces.append(self.rfile.read(length))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
     def refuse(self, status: int, code: int, text: str) -> None:
         self.answer(status, (text.strip() + "\n").encode(), X_ClickHouse_Exception_Code=str(code))
 
     def do_POST(self) -> None:
         parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         if self.headers.get("Authorization") != LOGIN:
             text = "Code: 516. DB::Exception: Authentication failed: password is incorrect, or there is no user with such name."
             return self.refuse(403, 516, f"{text} (AUTHENTICATION_FAILED)")
         query = parameters.get("query", "")
         if not query:
-            query, body = body.decode(), b""
+            first, _, rest = body.partition(b"\n")
+            is_insert = INSERT.match(first.decode(errors="replace"))
+            query, body = (first.decode(), rest) if is_insert else (body.decode(), b"")
         settings = {name: value for name, value in parameters.items() if name not in HTTP_ONLY}
         try:
             self.answer(200, self.engine.run(query, body, settings))

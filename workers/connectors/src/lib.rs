@@ -6,5 +6,6 @@ pub mod clickhouse;
 pub mod csv;
 pub mod embedded;
 pub mod kafka;
+pub mod lake;
 pub mod mysql;
 pub mod redis;

@@ -1,7 +1,8 @@
-//! Store URLs: `scheme://user:password@host:port,host/path?option=value`, and `embedded:DIRECTORY?option=value`.
+//! Store URLs: `scheme://user:password@host:port,host/path?option=value`, and `embedded:DIRECTORY?option=value` or `file:DIRECTORY`.
 //!
 //! Passwords may be left out of the URL: `password_file=PATH`, `password_env=NAME` or the variable
-//! `HEADRACE_<SCHEME>_PASSWORD` give them. `Debug` and `Display` never show one.
+//! `HEADRACE_<SCHEME>_PASSWORD` give them; schemes with TLS and other names of one system also take the variable of the plain
+//! one. `Debug` and `Display` never show a password.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,7 @@ pub struct StoreUrl {
     pub password: Option<Secret>,
     /// The servers: host and port.
     pub hosts: Vec<(String, Option<u16>)>,
-    /// The path's segments; for `embedded` one, the directory.
+    /// The path's segments; for `embedded` and `file` one, the directory.
     pub path: Vec<String>,
     /// The options after `?`.
     pub options: BTreeMap<String, String>,
@@ -48,10 +49,13 @@ impl StoreUrl {
             path: Vec::new(),
             options: parse_options(options)?,
         };
-        if url.scheme == "embedded" {
+        if is_directory(&url.scheme) {
             let directory = place.strip_prefix("//").unwrap_or(place);
             if directory.is_empty() {
-                return Err(Error::configuration("embedded: needs a directory, as in embedded:./headrace-data"));
+                return Err(Error::configuration(format!(
+                    "{0}: needs a directory, as in {0}:./headrace-data",
+                    url.scheme
+                )));
             }
             url.path.push(decode(directory)?);
             return Ok(url);
@@ -97,9 +101,9 @@ impl StoreUrl {
             let text = clock::environment(&name)
                 .ok_or_else(|| Error::configuration(format!("password_env {name} is not set")))?;
             self.password = Some(Secret::new(text));
-        } else if self.password.is_none() && self.user.is_some() {
-            let name = format!("HEADRACE_{}_PASSWORD", self.scheme.to_ascii_uppercase());
-            self.password = clock::environment(&name).map(Secret::new);
+        } else if self.password.is_none() && (self.user.is_some() || is_login_a_password(&self.scheme)) {
+            let found = password_variables(&self.scheme).into_iter().find_map(|name| clock::environment(&name));
+            self.password = found.map(Secret::new);
         }
         Ok(())
     }
@@ -117,7 +121,7 @@ impl StoreUrl {
     /// # Errors
     /// When it is not usable as a name.
     pub fn table(&self, default: &str) -> Result<Ident> {
-        let from_path = if self.scheme == "embedded" { None } else { self.path.get(1) };
+        let from_path = if is_directory(&self.scheme) { None } else { self.path.get(1) };
         Ident::new(self.options.get("table").or(from_path).map_or(default, String::as_str))
     }
 
@@ -126,7 +130,7 @@ impl StoreUrl {
     /// # Errors
     /// When it has characters that Kafka does not allow.
     pub fn topic(&self, default: &str) -> Result<String> {
-        let from_path = if self.scheme == "embedded" { None } else { self.path.first() };
+        let from_path = if is_directory(&self.scheme) { None } else { self.path.first() };
         let topic = self.options.get("topic").or(from_path).map_or(default, String::as_str);
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if topic.is_empty() || topic.len() > 249 || topic == "." || topic == ".." || !topic.chars().all(fits) {
@@ -171,6 +175,30 @@ impl StoreUrl {
             self.hosts.iter().map(|(host, port)| format!("{host}:{}", port.unwrap_or(default_port))).collect();
         hosts.join(",")
     }
+}
+
+/// Whether URLs of a scheme are a directory's path and nothing else.
+fn is_directory(scheme: &str) -> bool {
+    matches!(scheme, "embedded" | "file")
+}
+
+/// The variables that may hold the password of a scheme: its own, and that of the plain scheme beside which it stands.
+fn password_variables(scheme: &str) -> Vec<String> {
+    let plain = match scheme {
+        "rediss" => Some("redis"),
+        "clickhouses" => Some("clickhouse"),
+        "mariadb" => Some("mysql"),
+        _ => None,
+    };
+    let schemes = std::iter::once(scheme).chain(plain);
+    schemes
+        .map(|scheme| format!("HEADRACE_{}_PASSWORD", scheme.to_ascii_uppercase().replace(['-', '+'], "_")))
+        .collect()
+}
+
+/// Whether servers of a scheme ask for a password alone, without a user.
+fn is_login_a_password(scheme: &str) -> bool {
+    matches!(scheme, "redis" | "rediss")
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -221,8 +249,8 @@ fn mask(text: &str) -> String {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.scheme == "embedded" {
-            write!(formatter, "embedded:{}", self.path.join("/"))?;
+        if is_directory(&self.scheme) {
+            write!(formatter, "{}:{}", self.scheme, self.path.join("/"))?;
         } else {
             write!(formatter, "{}://", self.scheme)?;
             if let Some(user) = &self.user {
@@ -260,7 +288,18 @@ impl fmt::Debug for StoreUrl {
 
 #[cfg(test)]
 mod tests {
-    use super::StoreUrl;
+    use super::{StoreUrl, password_variables};
+
+    #[test]
+    fn every_scheme_takes_the_variable_that_texts_name() {
+        for (scheme, named) in
+            [("redis", "REDIS"), ("rediss", "REDIS"), ("clickhouses", "CLICKHOUSE"), ("mariadb", "MYSQL")]
+        {
+            let variables = password_variables(scheme);
+            assert!(variables.contains(&format!("HEADRACE_{named}_PASSWORD")), "{variables:?}");
+            assert_eq!(variables[0], format!("HEADRACE_{}_PASSWORD", scheme.to_ascii_uppercase()));
+        }
+    }
 
     #[test]
     fn parses_servers_logins_and_options() {
@@ -281,6 +320,11 @@ mod tests {
         assert_eq!(url.topic("users_created").unwrap(), "t.1");
         assert_eq!(url.table("tracking").unwrap().as_str(), "tracking");
         assert_eq!(StoreUrl::parse("embedded:data").unwrap().path, ["data"]);
+        let url = StoreUrl::parse("file:///tmp/lake").unwrap();
+        assert_eq!(
+            (url.path.as_slice(), url.to_string().as_str()),
+            (["/tmp/lake".to_owned()].as_slice(), "file:/tmp/lake")
+        );
     }
 
     #[test]
