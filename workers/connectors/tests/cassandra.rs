@@ -7,6 +7,7 @@
 mod cassandra_faults;
 mod cassandra_turns;
 mod conformance;
+mod proxy;
 
 use std::collections::BTreeSet;
 

@@ -153,33 +153,12 @@ async fn a_killed_server_loses_nothing_that_was_written_again() {
     let store = ClickHouse::connect(&killed.url()).await.unwrap();
     let table = versioned("t", "killed");
     store.create(&[&table]).await.unwrap();
-    let batch =
-        |number: i64| -> Vec<(i64, i64)> { (number * 100..number * 100 + 300).map(|id| (id, number + 1)).collect() };
-    let writer = async {
-        let mut failures = 0;
-        for number in 0..40 {
-            while let Err(error) = store.write(&table, &versions(&batch(number)), &format!("batch {number}")).await {
-                assert_eq!(error.kind(), ErrorKind::External, "{error}");
-                failures += 1;
-                assert!(failures < 3_000, "{error}");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        failures
+    let kill = async || {
+        killed.kill();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        killed.start_again().await;
     };
-    let killer = async {
-        for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            killed.kill();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            killed.start_again().await;
-        }
-    };
-    let (failures, ()) = tokio::join!(writer, killer);
-    assert!(failures > 0, "no write met the dead server");
-    let wanted: Vec<(i64, i64)> = (0..4_200).map(|id| (id, (id / 100).min(39) + 1)).collect();
-    assert_same(&read_all(&store, &table).await, &versions(&wanted), "after the kills");
+    conformance::rows::survives_kills(&store, &table, Duration::from_millis(20), (40, 2), kill).await;
     killed.kill();
     let error = store.write(&table, &versions(&[(0, 100)]), "dead").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::External);

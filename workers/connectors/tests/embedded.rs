@@ -1,5 +1,5 @@
 //! The embedded store and log: conformance, and what only they promise (several processes, kills, the file's version).
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod conformance;
 #[path = "embedded/dead_members.rs"]

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails, and a skipped one says so")]
 
 mod conformance;
+mod proxy;
+mod redis_store;
 mod redis_support;
 
 use std::time::Duration;
@@ -176,34 +178,12 @@ async fn a_killed_server_loses_nothing_that_was_written_again() {
     let store = Redis::connect(&StoreUrl::parse(&killed.url()).unwrap()).await.unwrap();
     let table = versioned("t", "killed");
     store.create(&[&table]).await.unwrap();
-    let batch =
-        |number: i64| -> Vec<(i64, i64)> { (number * 100..number * 100 + 300).map(|id| (id, number + 1)).collect() };
-    let writer = async {
-        let mut failures = 0;
-        for number in 0..60 {
-            while let Err(error) = store.write(&table, &versions(&batch(number)), "").await {
-                assert_eq!(error.kind(), ErrorKind::External, "{error}");
-                failures += 1;
-                assert!(failures < 3_000, "{error}");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        failures
+    let kill = async || {
+        killed.kill();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        killed.start_again().await;
     };
-    let killer = async {
-        for _ in 0..3 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            killed.kill();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            killed.start_again().await;
-        }
-    };
-    let (failures, ()) = tokio::join!(writer, killer);
-    assert!(failures > 0, "no write met the dead server");
-    let newest = |id: i64| (id, (id / 100).min(59) + 1);
-    let wanted: Vec<(i64, i64)> = (0..6_200).map(newest).collect();
-    assert_same(&read_all(&store, &table).await, &versions(&wanted), "after the kills");
+    conformance::rows::survives_kills(&store, &table, Duration::from_millis(10), (60, 3), kill).await;
     // Idle connections die too; nobody notices.
     killed.kill();
     killed.start_again().await;

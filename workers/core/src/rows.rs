@@ -34,6 +34,16 @@ pub trait Rows: Send + Sync {
     /// A configuration error naming the table when it is missing.
     async fn select(&self, select: &Select<'_>) -> Result<DataFrame>;
 
+    /// Names what others have put where rows of a table would lie, and what is none of them. Nothing in stores whose tables hold nothing
+    /// but rows.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn strangers(&self, table: &Table) -> Result<Vec<String>> {
+        let _ = table;
+        Ok(Vec::new())
+    }
+
     /// Names the store and database without secrets; two stores with the same name are the same place.
     fn name(&self) -> String;
 }

@@ -7,7 +7,7 @@ use headrace_connectors::clickhouse::ClickHouse;
 use headrace_connectors::embedded::Embedded;
 use headrace_connectors::kafka::Kafka;
 use headrace_connectors::mysql::MySql;
-use headrace_connectors::redis::Redis;
+use headrace_connectors::redis::{Redis, RedisStore};
 use headrace_core::log::Log;
 use headrace_core::rows::Rows;
 use headrace_core::store::Store;
@@ -36,7 +36,8 @@ pub async fn open_warehouse(url: &StoreUrl) -> Result<Arc<dyn Store>> {
     match url.scheme.as_str() {
         "embedded" => Ok(Arc::new(open_embedded(url).await?)),
         "mysql" | "mariadb" => Ok(Arc::new(MySql::connect(url).await?)),
-        other => Err(unfit(other, "results", "mysql://USER@HOST/DATABASE/TABLE")),
+        "redis" | "rediss" => Ok(Arc::new(RedisStore::connect(url).await?)),
+        other => Err(unfit(other, "results", "mysql://USER@HOST/DATABASE/TABLE, redis://HOST")),
     }
 }
 

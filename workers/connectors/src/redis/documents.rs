@@ -2,8 +2,12 @@
 //!
 //! What is kept under such keys by others and is no such object is no row: reads leave it out, and writes replace it.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use headrace_core::table::{Kind, Merge, Table, Value};
 use headrace_core::{Error, Result};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// Lua's numbers are doubles: a greater version would not be exact.
 const LARGEST_VERSION: i64 = 1 << 53;
@@ -72,11 +76,48 @@ impl<'a> Shape<'a> {
 
     /// The version in a JSON object, if the table has one; none when it is no such object.
     fn version_of(&self, text: &str) -> Option<Option<i64>> {
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let version = Top(self.version).deserialize(&mut reader).ok()?;
+        reader.end().ok()?;
         match self.version {
             None => Some(None),
-            Some(name) => object.get(name)?.as_i64().map(Some),
+            Some(_) => version.map(Some),
         }
+    }
+}
+
+/// Reads an object whose members do not matter but for one whole number, without keeping any of them.
+struct Top<'a>(Option<&'a str>);
+
+/// A member's name; a bare `Cow` would always be copied.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> DeserializeSeed<'de> for Top<'_> {
+    type Value = Option<i64>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Top<'_> {
+    type Value = Option<i64>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Name(name)) = members.next_key()? {
+            if self.0 == Some(&*name) {
+                found = members.next_value::<serde_json::Value>()?.as_i64();
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
     }
 }
 

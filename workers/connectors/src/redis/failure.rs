@@ -7,9 +7,12 @@ use crate::certificate;
 
 /// Tells whether the same request may do over a new connection: the old one is lost, or its server lost the scripts.
 pub(super) fn is_lost(error: &RedisError) -> bool {
-    error.is_unrecoverable_error()
-        || error.is_io_error()
-        || error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+    error.is_unrecoverable_error() || error.is_io_error() || is_unknown_script(error)
+}
+
+/// Tells whether the server does not know a script.
+pub(super) fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// Turns a fault into an error that says what was being done.

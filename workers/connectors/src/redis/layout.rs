@@ -70,8 +70,16 @@ pub(super) fn note_key(link: &Link, table: &Table) -> String {
     format!("{}headrace-table:{}", link.options.prefix, table.name)
 }
 
-/// A table's columns as text: JSON, by name.
+/// A table's columns as text.
+///
+/// # Errors
+/// A data error when it cannot be written.
 fn description(table: &Table) -> Result<String> {
+    described(table, &parts(table))
+}
+
+/// What describes a table, by name.
+pub(super) fn parts(table: &Table) -> BTreeMap<String, String> {
     let keys: Vec<&str> = table.keys().map(|key| key.name.as_str()).collect();
     let mut parts: BTreeMap<String, String> = BTreeMap::new();
     parts.insert("its key".to_owned(), format!("({})", keys.join(", ")));
@@ -82,11 +90,20 @@ fn description(table: &Table) -> Result<String> {
     if let Some(version) = &table.versioned_by {
         parts.insert("its version".to_owned(), version.to_string());
     }
-    serde_json::to_string(&parts)
+    parts
+}
+
+/// What describes a table as text: JSON.
+///
+/// # Errors
+/// A data error when it cannot be written.
+pub(super) fn described(table: &Table, parts: &BTreeMap<String, String>) -> Result<String> {
+    serde_json::to_string(parts)
         .map_err(|error| Error::data(format!("cannot describe table `{}`: {error}", table.name)))
 }
 
-fn difference(found: &str, needed: &str) -> Option<String> {
+/// What is different in two descriptions.
+pub(super) fn difference(found: &str, needed: &str) -> Option<String> {
     let read = |text: &str| serde_json::from_str::<BTreeMap<String, String>>(text).unwrap_or_default();
     let (found, needed) = (read(found), read(needed));
     let names: std::collections::BTreeSet<&String> = found.keys().chain(needed.keys()).collect();
@@ -115,17 +132,22 @@ pub(super) fn key(prefix: &str, table: &Table, values: &[Value]) -> String {
             Value::Int(value) => key.push_str(&value.to_string()),
             Value::Double(value) => key.push_str(&format!("{value:?}")),
             Value::Bytes(bytes) => bytes.iter().for_each(|byte| key.push_str(&format!("{byte:02x}"))),
-            Value::Text(text) => {
-                for letter in text.chars() {
-                    match letter {
-                        '%' | ':' | '{' | '}' => key.push_str(&format!("%{:02x}", u32::from(letter))),
-                        letter => key.push(letter),
-                    }
-                }
-            }
+            Value::Text(text) => key.push_str(&escaped(text)),
         }
     }
     key
+}
+
+/// A text as a part of a key.
+pub(super) fn escaped(text: &str) -> String {
+    let mut part = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '%' | ':' | '{' | '}' => part.push_str(&format!("%{:02x}", u32::from(letter))),
+            letter => part.push(letter),
+        }
+    }
+    part
 }
 
 /// A value as a field's; none for null.

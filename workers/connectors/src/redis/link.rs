@@ -12,7 +12,7 @@ use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 
-use super::failure::{failure, is_lost};
+use super::failure::{failure, is_lost, is_unknown_script};
 use super::options::Options;
 use super::scripts::Scripts;
 
@@ -21,8 +21,6 @@ pub(super) const PIPELINE: usize = 512;
 /// Commands on their way to the nodes of a cluster.
 const IN_FLIGHT: usize = 128;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Longer than any command may take; after that the server counts as lost.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 enum Connection {
@@ -75,7 +73,7 @@ impl Link {
         if self.options.is_cluster {
             let mut builder = ClusterClientBuilder::new(servers)
                 .connection_timeout(CONNECT_LIMIT)
-                .response_timeout(ANSWER_LIMIT)
+                .response_timeout(self.options.timeout)
                 .retries(3);
             if let Some(certificates) = self.options.tls.clone() {
                 builder = builder.certs(certificates);
@@ -89,7 +87,7 @@ impl Link {
         };
         let limits = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(ANSWER_LIMIT));
+            .set_response_timeout(Some(self.options.timeout));
         Ok(Connection::Single(client.get_multiplexed_async_connection_with_config(&limits).await?))
     }
 
@@ -122,6 +120,29 @@ impl Link {
                     is_again = true;
                 }
             }
+        }
+    }
+
+    /// Sends one command that must not be sent twice. After an external error it may have been carried out, or will be.
+    ///
+    /// # Errors
+    /// What [`failure`] makes of the fault.
+    pub(super) async fn once(&self, context: &str, command: &Cmd) -> Result<Value> {
+        let mut is_again = false;
+        loop {
+            let mut connection = self.connection(context).await?;
+            let error = match connection.send(command).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if is_lost(&error) {
+                *self.current.lock().await = None;
+            }
+            // A script the server does not know was not run.
+            if !is_unknown_script(&error) || is_again {
+                return Err(failure(context, &self.options.place, error));
+            }
+            is_again = true;
         }
     }
 

@@ -1,4 +1,6 @@
-//! Redis and Valkey: `redis://USER@HOST:PORT/NUMBER?OPTIONS`, or `rediss://` with TLS; port 6379 and database number 0 if not given.
+//! Redis and Valkey, as rows without units of work ([`Redis`], here) and as a store with a ledger ([`RedisStore`], in `store`).
+//!
+//! `redis://USER@HOST:PORT/NUMBER?OPTIONS`, or `rediss://` with TLS; port 6379 and database number 0 if not given.
 //! Several hosts need `cluster=true`: they are nodes of a cluster. Further options: `tls_ca=FILE` (PEM) instead of the system's
 //! authorities, `prefix=TEXT` of all keys, `expire=30d` after which a row that was not written again is gone (else never).
 //!
@@ -9,8 +11,10 @@
 //! Ordering: none between rows. What is written survives a crash of the server as far as its own persistence goes.
 //! Memory: the frame at hand and one pipeline; a read that does not name the whole key gathers all matching rows: small tables only.
 //!
+//! The two kinds do not see each other's tables: rows of the first are keys of their own, which other programs read.
+//!
 //! Layout: `options`, `link` (connections), `failure` (kinds of errors), `scripts` (Lua), `layout` (tables as keys and fields),
-//! `documents` (rows that are JSON texts), `write`, `read`.
+//! `documents` (rows that are JSON texts), `write`, `read`, `strangers` (keys of others among documents); `store`.
 
 mod documents;
 mod failure;
@@ -19,6 +23,8 @@ mod link;
 mod options;
 mod read;
 mod scripts;
+mod store;
+mod strangers;
 mod write;
 
 use async_trait::async_trait;
@@ -30,6 +36,7 @@ use polars::prelude::DataFrame;
 
 use link::Link;
 use options::Options;
+pub use store::RedisStore;
 
 /// A database of a Redis server, or a cluster.
 pub struct Redis {
@@ -58,6 +65,10 @@ impl Rows for Redis {
 
     async fn select(&self, select: &Select<'_>) -> Result<DataFrame> {
         read::select(&self.link, select).await
+    }
+
+    async fn strangers(&self, table: &Table) -> Result<Vec<String>> {
+        strangers::strangers(&self.link, table).await
     }
 
     fn name(&self) -> String {

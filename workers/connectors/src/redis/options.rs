@@ -1,9 +1,16 @@
 //! What a URL says.
 
+use std::time::Duration;
+
 use headrace_core::{Error, Result, Secret, StoreUrl};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates};
 
+use super::store::durability::Durability;
+
 const DEFAULT_PORT: u16 = 6_379;
+/// Longer than any command should take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(10);
 
 /// The settings of a store.
 pub(super) struct Options {
@@ -17,6 +24,12 @@ pub(super) struct Options {
     pub(super) prefix: String,
     /// After how many seconds a row is gone; 0 for never.
     pub(super) expire_seconds: u64,
+    /// After so long without an answer the server counts as lost.
+    pub(super) timeout: Duration,
+    /// How long a unit without a sign of life keeps others waiting.
+    pub(super) lease: Duration,
+    /// What the server must do to keep a ledger; none where the URL does not say.
+    pub(super) durability: Option<Durability>,
     /// What texts call the server.
     pub(super) place: String,
 }
@@ -27,7 +40,7 @@ impl Options {
     /// # Errors
     /// A configuration error naming what is wrong, or the host that cannot be found.
     pub(super) async fn from_url(url: &StoreUrl) -> Result<Self> {
-        url.allow_options(&["tls_ca", "cluster", "prefix", "expire", "table"])?;
+        url.allow_options(&["tls_ca", "cluster", "prefix", "expire", "table", "timeout", "lease", "durability"])?;
         let is_cluster = match url.option("cluster") {
             None | Some("false") => false,
             Some("true") => true,
@@ -69,7 +82,10 @@ impl Options {
             tls: tls(url)?,
             is_cluster,
             prefix,
-            expire_seconds: url.option("expire").map_or(Ok(0), seconds)?,
+            expire_seconds: url.option("expire").map_or(Ok(0), |text| seconds("expire", text))?,
+            timeout: url.option("timeout").map_or(Ok(ANSWER_LIMIT), |text| duration("timeout", text))?,
+            lease: url.option("lease").map_or(Ok(LEASE), |text| duration("lease", text))?,
+            durability: url.option("durability").map(Durability::parse).transpose()?,
             place: format!("{}://{}", url.scheme, url.host_list(DEFAULT_PORT)),
         })
     }
@@ -121,9 +137,13 @@ fn tls(url: &StoreUrl) -> Result<Option<TlsCertificates>> {
     Ok((url.scheme == "rediss").then_some(TlsCertificates { client_tls: None, root_cert }))
 }
 
+fn duration(option: &str, text: &str) -> Result<Duration> {
+    seconds(option, text).map(Duration::from_secs)
+}
+
 /// Reads a time such as `90s`, `15m`, `12h` or `30d`.
-fn seconds(text: &str) -> Result<u64> {
-    let wrong = || Error::configuration(format!("redis: expire={text} is no time such as 90s, 15m, 12h or 30d"));
+fn seconds(option: &str, text: &str) -> Result<u64> {
+    let wrong = || Error::configuration(format!("redis: {option}={text} is no time such as 90s, 15m, 12h or 30d"));
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let unit = match unit {
         "s" => 1,
@@ -144,10 +164,10 @@ mod tests {
 
     #[test]
     fn times() {
-        assert_eq!(seconds("90s").ok(), Some(90));
-        assert_eq!(seconds("30d").ok(), Some(2_592_000));
+        assert_eq!(seconds("expire", "90s").ok(), Some(90));
+        assert_eq!(seconds("expire", "30d").ok(), Some(2_592_000));
         for wrong in ["", "s", "30", "0s", "-1s", "1w", "1ä"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
+            assert!(seconds("expire", wrong).is_err(), "{wrong}");
         }
     }
 
@@ -160,6 +180,8 @@ mod tests {
             ("redis://127.0.0.1?cluster=maybe", "maybe"),
             ("redis://127.0.0.1?prefix=%7Ba%7D", "prefix"),
             ("redis://127.0.0.1?tls_ca=x", "rediss"),
+            ("redis://127.0.0.1?lease=soon", "lease=soon"),
+            ("redis://127.0.0.1?durability=some", "everysec"),
             ("rediss://127.0.0.1?tls_ca=/no/such/file", "/no/such/file"),
             ("redis://no-such-host.invalid", "no-such-host.invalid"),
         ] {

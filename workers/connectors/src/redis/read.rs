@@ -66,13 +66,20 @@ pub(super) async fn select(link: &Link, select: &Select<'_>) -> Result<DataFrame
     Ok(DataFrame::new(rows.len(), frame.collect())?)
 }
 
-fn at(table: &Table, name: &str) -> Result<usize> {
+/// A column's number.
+///
+/// # Errors
+/// A configuration error when there is none of the name.
+pub(super) fn at(table: &Table, name: &str) -> Result<usize> {
     let unknown = || Error::configuration(format!("table `{}` has no column `{name}`", table.name));
     table.columns.iter().position(|column| column.name.as_str() == name).ok_or_else(unknown)
 }
 
 /// The column, when the value is of its kind.
-fn fitting(table: &Table, at: usize, value: &Value) -> Result<usize> {
+///
+/// # Errors
+/// A configuration error when it is not.
+pub(super) fn fitting(table: &Table, at: usize, value: &Value) -> Result<usize> {
     let column = &table.columns[at];
     let fits = match value {
         Value::Null => true,
@@ -171,7 +178,8 @@ fn compare(column: &Column, one: &Value, other: &Value) -> Ordering {
     }
 }
 
-fn frame_column<'a>(column: &Column, values: impl Iterator<Item = &'a Value>) -> FrameColumn {
+/// Values as a frame's column.
+pub(super) fn frame_column<'a>(column: &Column, values: impl Iterator<Item = &'a Value>) -> FrameColumn {
     let name = column.name.as_str().into();
     let int = |value: &Value| if let Value::Int(value) = value { Some(*value) } else { None };
     let double = |value: &Value| if let Value::Double(value) = value { Some(*value) } else { None };

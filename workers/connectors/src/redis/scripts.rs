@@ -2,6 +2,8 @@
 
 use redis::{Cmd, Script};
 
+use super::store::scripts::StoreScripts;
+
 /// A row as a hash. Arguments: the version's field or nothing, the version, seconds to live or 0, then fields and values.
 /// Versions are compared as texts of digits, because Lua's numbers are doubles.
 const ROW: &str = r"
@@ -45,16 +47,17 @@ return 1
 pub(super) struct Scripts {
     row: Script,
     document: Script,
+    pub(super) store: StoreScripts,
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        Self { row: Script::new(ROW), document: Script::new(DOCUMENT) }
+        Self { row: Script::new(ROW), document: Script::new(DOCUMENT), store: StoreScripts::new() }
     }
 
     /// The commands that make them known to a server.
-    pub(super) fn load(&self) -> [Cmd; 2] {
-        [ROW, DOCUMENT].map(|text| {
+    pub(super) fn load(&self) -> impl Iterator<Item = Cmd> + use<> {
+        [ROW, DOCUMENT].into_iter().chain(StoreScripts::TEXTS).map(|text| {
             let mut command = redis::cmd("SCRIPT");
             command.arg("LOAD").arg(text);
             command
@@ -63,18 +66,28 @@ impl Scripts {
 
     /// A command that writes a row; the caller adds fields and values.
     pub(super) fn row(&self, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
-        call(&self.row, key, version, expire_seconds)
+        write(&self.row, key, version, expire_seconds)
     }
 
     /// A command that writes a document; the caller adds its text.
     pub(super) fn document(&self, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
-        call(&self.document, key, version, expire_seconds)
+        write(&self.document, key, version, expire_seconds)
     }
 }
 
-fn call(script: &Script, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
+fn write(script: &Script, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
     let (name, number) = version.unwrap_or_default();
+    let mut command = call(script, &[key]);
+    command.arg(name).arg(number).arg(expire_seconds);
+    command
+}
+
+/// A command that runs a script on some keys; the caller adds arguments.
+pub(super) fn call(script: &Script, keys: &[impl AsRef<str>]) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
-    command.arg(script.get_hash()).arg(1).arg(key).arg(name).arg(number).arg(expire_seconds);
+    command.arg(script.get_hash()).arg(keys.len());
+    for key in keys {
+        command.arg(key.as_ref());
+    }
     command
 }

@@ -17,12 +17,7 @@ pub(super) async fn write(link: &Link, table: &Table, frame: &DataFrame) -> Resu
     let context = format!("cannot write to table `{}` at {}", table.name, link.options.place);
     let columns: Vec<&Column> = table.written().collect();
     let shape = if table.documents { Some(Shape::of(table)?) } else { None };
-    let mut rows = vec![Vec::with_capacity(columns.len()); frame.height()];
-    for column in &columns {
-        for (row, value) in rows.iter_mut().zip(values(table, column, frame)?) {
-            row.push(value);
-        }
-    }
+    let rows = rows(table, &columns, frame)?;
     if let Some(shape) = &shape {
         rows.iter().try_for_each(|row| shape.row(row).map(|_| ()))?;
     }
@@ -61,6 +56,20 @@ fn hash(link: &Link, table: &Table, columns: &[&Column], row: &[Value]) -> Cmd {
         }
     }
     command
+}
+
+/// The values of a frame by row, checked.
+///
+/// # Errors
+/// A data error naming the column when a value does not fit.
+pub(super) fn rows(table: &Table, columns: &[&Column], frame: &DataFrame) -> Result<Vec<Vec<Value>>> {
+    let mut rows = vec![Vec::with_capacity(columns.len()); frame.height()];
+    for column in columns {
+        for (row, value) in rows.iter_mut().zip(values(table, column, frame)?) {
+            row.push(value);
+        }
+    }
+    Ok(rows)
 }
 
 /// The values of one column, checked.

@@ -38,7 +38,7 @@ fn row(a: Option<i64>, b: Option<&'static str>) -> DataFrame {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_unit_waits_until_the_turn_ends_by_commit_or_by_drop() {
-    let Some(store) = store("1s").await else { return };
+    let Some(store) = store("3s").await else { return };
     let scope = unique("wait");
     let (x, y) = (claim(&store, &scope, "x").await, claim(&store, &scope, "y").await);
     for is_committed in [true, false] {
@@ -48,7 +48,7 @@ async fn a_unit_waits_until_the_turn_ends_by_commit_or_by_drop() {
             async move { begin(&store, &scope, &y, 1).await }
         });
         // Longer than the lease: signs of life keep the turn.
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        tokio::time::sleep(Duration::from_millis(7_500)).await;
         assert!(!waiting.is_finished(), "two units had the turn");
         if is_committed {
             commit(first, "x", 1).await.unwrap();

@@ -9,6 +9,7 @@
     reason = "shared by several test binaries, none of which uses all of it; a panic is how a test fails"
 )]
 
+pub mod changes;
 pub mod group;
 pub mod ledger;
 pub mod log;

@@ -1,6 +1,8 @@
 //! What every store of rows without units of work must do: rows written twice are there once, an older version never
 //! replaces a newer one, values come back as they were.
 
+use std::time::Duration;
+
 use headrace_core::ErrorKind;
 use headrace_core::rows::Rows;
 use headrace_core::store::Select;
@@ -310,4 +312,40 @@ pub async fn many_rows_at_once(store: &dyn Rows, unique: &str) {
     let rows = simple_rows(0..20_000, 1);
     store.write(&table, &rows, "many").await.unwrap();
     assert_same(&read_all(store, &table).await, &rows, "many");
+}
+
+/// Batches of rows that are written while the server is killed and started again, each until it succeeds, are all there once: of each
+/// row the newest. `pace` is about the time that a write may take; every kill waits ten times as long.
+pub async fn survives_kills(
+    store: &dyn Rows,
+    table: &Table,
+    pace: Duration,
+    (batches, kills): (i64, usize),
+    mut kill: impl AsyncFnMut(),
+) {
+    let batch =
+        |number: i64| -> Vec<(i64, i64)> { (number * 100..number * 100 + 300).map(|id| (id, number + 1)).collect() };
+    let writer = async {
+        let mut failures = 0;
+        for number in 0..batches {
+            while let Err(error) = store.write(table, &versions(&batch(number)), &format!("batch {number}")).await {
+                assert_eq!(error.kind(), ErrorKind::External, "{error}");
+                failures += 1;
+                assert!(failures < 3_000, "{error}");
+                tokio::time::sleep(pace).await;
+            }
+            tokio::time::sleep(pace / 2).await;
+        }
+        failures
+    };
+    let killer = async {
+        for _ in 0..kills {
+            tokio::time::sleep(pace * 10).await;
+            kill().await;
+        }
+    };
+    let (failures, ()) = tokio::join!(writer, killer);
+    assert!(failures > 0, "no write met the dead server");
+    let wanted: Vec<(i64, i64)> = (0..batches * 100 + 200).map(|id| (id, (id / 100).min(batches - 1) + 1)).collect();
+    assert_same(&read_all(store, table).await, &versions(&wanted), "after the kills");
 }
