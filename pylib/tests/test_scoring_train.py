@@ -55,6 +55,27 @@ def test_the_same_files_and_seed_give_the_same_models(models: Path, tmp_path: Pa
     assert report["metrics"]["production"]["cost"]["rmse"] < 0.95 * report["metrics"]["linear"]["cost"]["rmse"]
 
 
+def test_the_models_tell_how_their_training_data_were_distributed(models: Path) -> None:
+    with (models / "training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    documents = [
+        json.loads((models / scoring_train.LINEAR).read_text()),
+        json.loads((models / (scoring_train.PRODUCTION + ".json")).read_text()),
+    ]
+    for told in (document["distribution"] for document in documents):
+        assert told["rows"] == len(rows) == ROWS
+        russians = sum(row["ip_country"].strip().lower() == "ru" for row in rows) / ROWS
+        assert told["features"]["ip_country"]["ru"] == pytest.approx(russians, abs=1e-6)
+        organic = sum(float(row["is_organic"]) for row in rows) / ROWS
+        assert told["features"]["is_organic"] == {"edges": [1.0], "shares": pytest.approx([1 - organic, organic], abs=1e-6)}
+        assert set(told["features"]) == {*sample.CATEGORIES, "is_organic", "child_age"} and set(told["scores"]) == set(sample.TARGETS)
+        for shares in (*told["features"].values(), *told["scores"].values()):
+            values = shares["shares"] if "edges" in shares else list(shares.values())
+            assert sum(values) == pytest.approx(1, abs=1e-4) and all(value > 0 for value in values), shares
+        assert len(told["scores"]["cost"]["shares"]) == 10
+    assert documents[0]["distribution"]["scores"] != documents[1]["distribution"]["scores"]
+
+
 def test_an_unknown_category_adds_nothing(models: Path, tmp_path: Path) -> None:
     def spoil(rows: list[list[str]]) -> None:
         for row in rows[1:]:

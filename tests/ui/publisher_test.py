@@ -148,6 +148,33 @@ def test_the_live_page_follows_what_is_scored(store: str, server: str) -> None:
             page.close()
 
 
+def test_the_live_page_shows_drift_against_training(store: str, server: str) -> None:
+    with browser() as started:
+        page = started.new_page(viewport={"width": 1280, "height": 900})
+        problems = opened(page, f"{server}/offers/live")
+        text, rows = page.locator("#drift-text"), page.locator("#drifting tbody tr")
+        expect(text).to_contain_text("all as in training")
+        expect(rows).to_have_count(6)
+        page.get_by_role("button", name="Show all").click()
+        expect(rows).to_have_count(17)
+        assert all("stable" in row for row in rows.all_inner_texts()), rows.all_inner_texts()
+        page.get_by_role("button", name="Show fewer").click()
+        expect(rows).to_have_count(6)
+        # The constant sender: everybody has one country, one phone and one child's age.
+        headrace("scoring", "send", "--to", store, "--count", 4_000, "--first-user", 2_000_000)
+        headrace("scoring", "score", "--from", store, "--offers", store)
+        expect(text).to_contain_text("train the model anew", timeout=15_000)
+        page.get_by_role("button", name="Show all").click()
+        age = page.locator("#drifting tbody tr", has=page.locator("code", has_text="child_age"))
+        expect(age).to_contain_text("drifted")
+        expect(age).to_contain_text("6 to 9")
+        assert problems == []
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            shot(page, f"drift_{width}")
+        page.close()
+
+
 def test_a_page_asks_for_the_token_once(store: str) -> None:
     for server in serve(store, {"HEADRACE_SERVE_TOKEN": TOKEN}):
         with browser() as started:

@@ -58,15 +58,18 @@ def train(
     """
     _require_packages()
     from headrace._scoring import linear, sample, trees
+    from headrace._scoring.distribution import distribution
 
     learned, unseen = sample.read(Path(training)), sample.read(Path(holdout))
     directory = _directory(out)
     reference = linear.fit(learned, seed, f"{name}-linear")
     reference["metrics"] = sample.metrics(sample.clipped(linear.predict(reference, unseen)), unseen.targets)
     reference["holdout_sha256"] = unseen.sha256
+    reference["distribution"] = distribution(learned, sample.clipped(linear.predict(reference, learned)))
     model, metadata = trees.fit(learned, seed, f"{name}-trees")
     metadata["metrics"] = sample.metrics(sample.clipped(trees.predict(model, metadata, unseen)), unseen.targets)
     metadata["holdout_sha256"] = unseen.sha256
+    metadata["distribution"] = distribution(learned, sample.clipped(trees.predict(model, metadata, learned)))
     _write(directory / LINEAR, _json(reference))
     _write(directory / PRODUCTION, trees.with_metadata(model, metadata))
     _write(directory / (PRODUCTION + METADATA), _json(metadata))

@@ -3,12 +3,14 @@
 //! - [`steps`]: the one list of all steps;
 //! - [`stores`]: opens what a store URL names;
 //! - [`reading`]: reads tables and sources whole;
-//! - [`recruitment`]: campaign performance from a tracking log.
+//! - [`dead_letters`]: refused rows, listed and put through their step again;
+//! - [`recruitment`]: campaign performance from a tracking log;
 //! - [`scoring`]: tariff offers from registrations.
 
-mod dead_letter_messages;
+pub mod dead_letters;
 pub mod reading;
 pub mod recruitment;
 pub mod scoring;
 pub mod steps;
 pub mod stores;
+pub(crate) mod whole_file;

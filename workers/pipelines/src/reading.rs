@@ -27,6 +27,11 @@ impl<'a> Pages<'a> {
         Self { store, table, columns: all, after: Vec::new(), done: false }
     }
 
+    /// Begins behind a key, given with all its columns.
+    pub fn behind(store: &'a dyn Store, table: &'a Table, columns: &[&'a str], after: Vec<Value>) -> Self {
+        Self { after, ..Self::new(store, table, columns) }
+    }
+
     /// Reads the next page; none after the last.
     ///
     /// # Errors

@@ -73,7 +73,7 @@ fn chosen(features: &Features, random: &mut Random) -> Targets {
         happens(random, 2.5 * young + 0.8),
         happens(random, 3.0 * young + wealth),
         happens(random, 4.0 * age - 2.2),
-        happens(random, 1.6 * worry + 0.5 * wealth - 0.4),
+        happens(random, 1.6 * worry + 2.0 * wealth - 1.2),
         happens(random, 1.2 * young - 0.6 + 0.8 * organic),
     ]
 }
@@ -161,14 +161,56 @@ fn train(rows: &[Row]) -> Value {
         line[number] += ALPHA;
     }
     let solved = solve(matrix, right);
-    let rounded = |value: f64| (value * 1e6).round() / 1e6;
     let weights: BTreeMap<&str, Vec<f64>> = TARGETS
         .iter()
         .enumerate()
         .map(|(target, name)| (*name, solved.iter().map(|weights| rounded(weights[target])).collect()))
         .collect();
-    json!({ "format": "tariff-linear-1", "name": "simulated", "alpha": ALPHA, "vocabulary": vocabulary,
-        "columns": columns, "weights": weights })
+    let mut model = json!({ "format": "tariff-linear-1", "name": "simulated", "alpha": ALPHA, "vocabulary": vocabulary,
+        "columns": columns, "weights": weights });
+    let scored = LinearModel::from_json(model.to_string().as_bytes()).unwrap();
+    model["distribution"] = distribution(rows, &scored);
+    model
+}
+
+/// The shares of ranges that begin at edges.
+fn ranges(values: &[f64], edges: &[f64]) -> Value {
+    let mut counts = vec![0; edges.len() + 1];
+    values.iter().for_each(|value| counts[edges.partition_point(|edge| edge <= value)] += 1);
+    let shares: Vec<f64> = counts.iter().map(|count| f64::from(*count) / values.len() as f64).collect();
+    json!({ "edges": edges, "shares": shares })
+}
+
+/// How the rows, and what the model makes of them, are distributed; as the trainer tells it.
+fn distribution(rows: &[Row], model: &LinearModel) -> Value {
+    let mut features: BTreeMap<&str, Value> = BTreeMap::new();
+    for (index, field) in CATEGORIES.iter().enumerate() {
+        let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
+        for row in rows {
+            *counts.entry(&row.registration.categories[index]).or_default() += 1.0 / rows.len() as f64;
+        }
+        features.insert(field, counts.into_iter().map(|(word, share)| (word.to_owned(), rounded(share))).collect());
+    }
+    let numbers =
+        |of: fn(&Registration) -> u8| -> Vec<f64> { rows.iter().map(|row| f64::from(of(&row.registration))).collect() };
+    features.insert("is_organic", ranges(&numbers(|registration| u8::from(registration.is_organic)), &[1.0]));
+    features.insert("child_age", ranges(&numbers(|registration| registration.child_age), &[3.0, 6.0, 9.0, 12.0, 15.0]));
+    let scores = TARGETS.iter().enumerate().map(|(target, name)| {
+        let mut values: Vec<f64> =
+            rows.iter().map(|row| f64::from(model.score(&row.registration).0.0[target])).collect();
+        values.sort_by(f64::total_cmp);
+        let mut edges: Vec<f64> =
+            (1..10).map(|tenth| (values[values.len() * tenth / 10] * 1e3).round() / 1e3).collect();
+        edges.dedup();
+        edges.retain(|edge| values[0] < *edge && *edge <= values[values.len() - 1]);
+        (*name, ranges(&values, &edges))
+    });
+    let scores: BTreeMap<&str, Value> = scores.collect();
+    json!({ "rows": rows.len(), "features": features, "scores": scores })
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 fn built_in() -> PathBuf {
@@ -187,6 +229,7 @@ fn the_built_in_model_is_what_training_gives() {
     for member in ["format", "name", "alpha", "vocabulary", "columns"] {
         assert_eq!(stored[member], trained[member], "{member}");
     }
+    assert_eq!(stored["distribution"]["features"], trained["distribution"]["features"]);
     for target in TARGETS {
         let weights = |model: &Value| -> Vec<f64> { serde_json::from_value(model["weights"][target].clone()).unwrap() };
         for (one, other) in weights(&stored).iter().zip(weights(&trained)) {

@@ -1,4 +1,4 @@
-//! Scoring through a real Kafka, ClickHouse and Redis with the ledger in a real MariaDB: golden sets, kills, re-scoring.
+//! Scoring through a real Kafka, ClickHouse and Redis with the ledger in a real MariaDB, or in Redis: golden sets, kills, re-scoring.
 //!
 //! `HEADRACE_TEST_CLICKHOUSE`, `HEADRACE_TEST_REDIS`, `HEADRACE_TEST_MYSQL` and, for the topic,
 //! `HEADRACE_TEST_KAFKA` name them. Tables have names of their own; the test's Redis database is emptied.
@@ -18,6 +18,7 @@ use headrace_pipelines::scoring::steps::{Rescore, Score, Send, Verify};
 use headrace_pipelines::stores::open_log;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use scoring_common::golden::Golden;
 use scoring_common::process::{run_with_failpoint, work};
 use scoring_common::{Record, Urls, assert_agrees, golden, scored_all, written};
 use serde_json::{Value, json};
@@ -56,6 +57,18 @@ fn places(test: usize) -> Vec<Urls> {
         cache: Some(format!("redis://{hosts}/{database}")),
         ledger: Some(mysql),
     }]
+}
+
+/// Sets a key of a Redis database, as a foreign program would.
+fn put(host: &str, database: usize, key: &str, value: &str) {
+    let mut connection = std::net::TcpStream::connect(host).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut answer = [0; 5];
+    for command in [format!("SELECT {database}\r\n"), format!("SET {key} \"{value}\"\r\n")] {
+        connection.write_all(command.as_bytes()).unwrap();
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+OK\r\n", "{command}");
+    }
 }
 
 /// Empties a Redis database.
@@ -99,27 +112,51 @@ async fn produce(kafka: &str, topic: &str, records: &[Record]) {
     assert_eq!(extents.iter().map(|extent| extent.end).sum::<i64>(), records.len() as i64);
 }
 
+/// Scores a golden set from a topic, twice.
+async fn golden_from_kafka(kafka: &str, set: &Golden, size: usize, urls: &Urls) {
+    eprintln!("{} by {size} in {}", set.directory.display(), StoreUrl::parse(&urls.offers).unwrap());
+    let topic = urls.offers.rsplit('/').next().unwrap().to_owned();
+    produce(kafka, &topic, &set.records()).await;
+    let from = format!("{}/{topic}", kafka.trim_end_matches('/'));
+    let score = values(urls, json!({ "from": from, "model": set.model, "batch_rows": size }));
+    let report = done::<Score>(score.clone()).await;
+    assert_eq!(report.counts.read, set.records().len() as u64);
+    let targets = urls.open().await;
+    let first = written(&targets).await;
+    set.assert_written_from(&first, &topic);
+    assert_eq!(done::<Score>(score).await.counts.read, 0);
+    assert_eq!(written(&targets).await, first);
+    let verified = done::<Verify>(values(urls, json!({}))).await;
+    assert_eq!(verified.outcome, Outcome::Complete, "{verified:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn golden_sets_from_kafka_give_the_expected_files_twice() {
     let Some(kafka) = variable("HEADRACE_TEST_KAFKA") else { return };
     for set in golden::sets() {
         for size in [7, 500] {
             for urls in places(0) {
-                eprintln!("{} by {size} in {}", set.directory.display(), StoreUrl::parse(&urls.offers).unwrap());
-                let topic = urls.offers.rsplit('/').next().unwrap().to_owned();
-                produce(&kafka, &topic, &set.records()).await;
-                let from = format!("{}/{topic}", kafka.trim_end_matches('/'));
-                let score = values(&urls, json!({ "from": from, "model": set.model, "batch_rows": size }));
-                let report = done::<Score>(score.clone()).await;
-                assert_eq!(report.counts.read, set.records().len() as u64);
-                let targets = urls.open().await;
-                let first = written(&targets).await;
-                set.assert_written_from(&first, &topic);
-                assert_eq!(done::<Score>(score).await.counts.read, 0);
-                assert_eq!(written(&targets).await, first);
-                let verified = done::<Verify>(values(&urls, json!({}))).await;
-                assert_eq!(verified.outcome, Outcome::Complete, "{verified:?}");
+                golden_from_kafka(&kafka, &set, size, &urls).await;
             }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_may_be_in_redis_beside_the_cache() {
+    let Some(kafka) = variable("HEADRACE_TEST_KAFKA") else { return };
+    let set = golden::own();
+    for urls in places(4) {
+        let urls = Urls { ledger: urls.cache.clone(), ..urls };
+        golden_from_kafka(&kafka, &set, 7, &urls).await;
+    }
+    for failpoint in ["after-write:2:kill", "before-commit:2:kill", "after-commit:1:kill"] {
+        for urls in places(4) {
+            let urls = Urls { ledger: urls.cache.clone(), ..urls };
+            assert!(!run_with_failpoint(&set, &urls, 7, failpoint), "{failpoint} was not reached");
+            let targets = urls.open().await;
+            scored_all(&targets, &set.records(), &[5], &set.model()).await;
+            set.assert_written(&written(&targets).await);
         }
     }
 }
@@ -156,5 +193,28 @@ async fn many_users_are_scored_and_scored_again() {
         assert_eq!(again.counts.written, 0);
         let verified = done::<Verify>(values(&urls, json!({}))).await;
         assert_eq!(verified.outcome, Outcome::Complete, "{verified:?}");
+    }
+}
+
+/// The original wrote texts of a language's own kind, and to random keys: `verify` finds both, and leaves other programs' keys alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_finds_keys_that_should_not_be_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = format!("embedded:{}", directory.path().join("log").display());
+    for urls in places(3) {
+        done::<Send>(json!({ "to": log, "count": 40, "varied": true })).await;
+        done::<Score>(values(&urls, json!({ "from": log }))).await;
+        assert_eq!(done::<Verify>(values(&urls, json!({}))).await.outcome, Outcome::Complete);
+        let redis = StoreUrl::parse(urls.cache.as_deref().unwrap()).unwrap();
+        let hosts = redis.host_list(6379);
+        put(&hosts, FIRST_DATABASE + 3, "session:5", "of another program");
+        let verified = done::<Verify>(values(&urls, json!({}))).await;
+        assert_eq!((verified.outcome, &verified.facts["other cache keys"]), (Outcome::Complete, &json!(1)));
+        put(&hosts, FIRST_DATABASE + 3, "7001", "{'user_id': 7001}");
+        put(&hosts, FIRST_DATABASE + 3, "7002", "no json");
+        let verified = done::<Verify>(values(&urls, json!({}))).await;
+        assert_eq!(verified.outcome, Outcome::Different);
+        assert_eq!(verified.facts["wrong:cache without an offer's JSON"], 2);
+        assert!(verified.notes.iter().any(|note| note.contains("cache key 7001")), "{verified:?}");
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use axum::http::header;
-use common::{empty, get, send};
+use common::{empty, get, send, step};
 use serde_json::{Value, json};
 
 fn number(value: &Value) -> f64 {
@@ -146,4 +146,34 @@ async fn live_counts_are_those_of_the_steps() {
     assert!(letters.len() > 3 && sum == report.counts.dead_lettered, "{now}");
     assert_eq!(now["newest"].as_array().unwrap().len(), 12);
     assert!(number(&now["per_second"]) > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_seen_where_registrations_are_not_those_of_training() {
+    let store = empty();
+    let routes = store.routes().await;
+    let drift = async || {
+        // Answers are kept for a second, the drift for five.
+        tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
+        get(&routes, "/offers/live/now").await.json()["drift"].clone()
+    };
+    assert_eq!(drift().await["registrations"], 0);
+    store.score(900, 1, 0.0).await;
+    let stable = drift().await;
+    assert_eq!(stable["registrations"], 900);
+    let features = stable["features"].as_array().unwrap();
+    assert_eq!(features.len(), 17, "{stable}");
+    assert!(features.iter().all(|feature| feature["state"] == "stable"), "{stable}");
+
+    // The constant sender: one country, one brand, one age.
+    let sent = json!({ "to": store.url, "count": 2_000, "first_user": 10_000 });
+    step("send", sent).await;
+    step("score", json!({ "from": store.url, "offers": store.url })).await;
+    tokio::time::sleep(std::time::Duration::from_millis(4_500)).await;
+    let drifted = drift().await;
+    let age = drifted["features"].as_array().unwrap().iter().find(|feature| feature["feature"] == "child_age").unwrap();
+    assert_eq!((&age["state"], &age["moved"]["bucket"]), (&json!("drifted"), &json!("6 to 9")), "{drifted}");
+    assert!(number(&age["moved"]["found"]) > 0.5 && number(&age["moved"]["trained"]) < 0.3, "{age}");
+    let told = get(&routes, "/metrics").await;
+    assert!(told.text().contains("headrace_drift_index{feature=\"child_age\"} "), "{}", told.text());
 }

@@ -22,7 +22,8 @@ use super::companies::Companies;
 use super::message::{Decoded, RejectedMessage, place_id};
 use super::schema::ResultSchema;
 use super::seen_ids::SeenIds;
-use super::{classes, dead_letter_message, event, hourly};
+use super::{classes, event, hourly};
+use crate::dead_letters::message as dead_letter_message;
 
 /// Ids kept in memory between batches: some 800,000. Messages come about in order of time, and hours that have passed are not
 /// asked for again; where they come in any order, a batch asks for all hours, and those of a batch stay.

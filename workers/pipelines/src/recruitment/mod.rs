@@ -14,14 +14,13 @@
 //! - [`load_sink`], [`publish_sink`], [`clean_sink`], [`job_sink`]: what each step commits; [`seen_ids`], [`companies`], [`hour_progress`]: its state;
 //! - [`sighting`], [`repeats`], [`precedence`]: which record of an id is the first in its file, and what becomes of the others;
 //! - [`hours_source`]: raw rows not yet published, in time order;
-//! - [`job_records`], [`dead_letter_message`], [`dead_letter_replay`], [`settling`], [`verify`], [`quality`], [`html`]: the rest;
+//! - [`job_records`], [`dead_letter_replay`], [`verify`], [`quality`], [`html`]: the rest;
 //! - [`steps`]: the steps, one file each.
 
 pub mod classes;
 pub mod clean_sink;
 pub mod columns;
 pub mod companies;
-pub mod dead_letter_message;
 pub mod dead_letter_replay;
 pub mod event;
 pub mod export;
@@ -42,7 +41,6 @@ pub mod record;
 pub mod repeats;
 pub mod schema;
 pub mod seen_ids;
-pub mod settling;
 pub mod sighting;
 pub mod simulate;
 pub mod steps;

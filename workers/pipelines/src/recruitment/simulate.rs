@@ -5,8 +5,8 @@
 //! check any pipeline against [`Simulated`] and [`Expected`] without trusting the pipeline's own rules.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +25,7 @@ pub use defects::Defects;
 pub use truth::Expected;
 
 use super::columns::TRACKING;
+use crate::whole_file::WholeFile;
 use event::Events;
 use fields::Fields;
 use jobs::Job;
@@ -222,15 +223,17 @@ pub fn write_files_watched(
         other => other,
     };
     let simulated = simulation.write_watched(&mut tracking_file, &mut jobs_file, control).map_err(failed)?;
-    tracking_file.flush().and_then(|()| jobs_file.flush()).map_err(cannot_write).map_err(failed)?;
+    // A load that reads one of them at this moment has the old file or the new one.
+    tracking_file.finish()?;
+    jobs_file.finish()?;
     Ok(simulated)
 }
 
-fn create(path: &Path) -> Result<BufWriter<File>> {
+fn create(path: &Path) -> Result<WholeFile> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let file = parent.map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(path));
     let refused = |error: io::Error| Error::configuration(format!("cannot create file `{}`: {error}", path.display()));
-    Ok(BufWriter::with_capacity(1 << 20, file.map_err(refused)?))
+    parent.map_or(Ok(()), fs::create_dir_all).map_err(refused)?;
+    WholeFile::create(path)
 }
 
 fn cannot_write(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -31,8 +31,14 @@ pub struct Agreement {
     offers: ByUser,
     /// Rows of the history.
     pub history_rows: u64,
-    /// Users with cached offers.
+    /// Cached offers.
     pub cached: u64,
+    /// Keys of the cache that neither hold an offer nor are named as a user.
+    pub other_keys: u64,
+    /// One of them.
+    pub other_key: Option<String>,
+    /// Users whose own offer is cached, whether it agrees or not.
+    in_cache: u64,
     /// Users with registrations.
     pub registered: u64,
     /// How many users differ, by what is wrong.
@@ -154,11 +160,26 @@ impl Agreement {
                 }
             };
             self.cached += 1;
+            let is_own = key == cached.user_id.to_string() && self.offers.contains_key(&cached.user_id);
+            self.in_cache += u64::from(is_own);
             if let Some(wrong) = self.wrong_in(key, &cached, version) {
                 self.differs(wrong, format!("cache key {key}: {wrong}"));
             }
         }
         Ok(())
+    }
+
+    /// Adds keys of the cache that hold no offer at all. Where the name is that of a user the app would read it; others may be there
+    /// for a purpose, and are only counted.
+    pub fn add_strangers(&mut self, keys: &[String]) {
+        for key in keys {
+            if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()) {
+                self.differs("cache without an offer's JSON", format!("cache key {key}: it holds no offer"));
+            } else {
+                self.other_keys += 1;
+                self.other_key.get_or_insert_with(|| key.clone());
+            }
+        }
     }
 
     fn wrong_in(&self, key: &str, cached: &CachedOffer, version: Option<i64>) -> Option<&'static str> {
@@ -181,8 +202,7 @@ impl Agreement {
 
     /// Tells how many users' offers are not in the cache; call it behind the whole cache.
     pub fn end_cache(&mut self) {
-        let right = self.cached - self.wrong.get("cache without offer").copied().unwrap_or_default();
-        if let Some(missing) = self.users().checked_sub(right).filter(|missing| *missing > 0) {
+        if let Some(missing) = self.users().checked_sub(self.in_cache).filter(|missing| *missing > 0) {
             self.wrong.insert("cache missing", missing);
         }
     }
@@ -212,6 +232,14 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_others_are_differences_where_the_app_would_read_them() {
+        let mut agreement = Agreement::default();
+        agreement.add_strangers(&["17".to_owned(), "session:17".to_owned()]);
+        assert_eq!(agreement.wrong.into_iter().collect::<Vec<_>>(), [("cache without an offer's JSON", 1)]);
+        assert_eq!((agreement.other_keys, agreement.other_key.as_deref()), (1, Some("session:17")));
+    }
+
+    #[test]
     fn every_difference_is_named() {
         let right = [offer(1, 10, 2.0), offer(2, 20, 3.0)];
         let history = [right[0].clone(), right[1].clone(), offer(2, 19, 5.0)];
@@ -233,7 +261,7 @@ mod tests {
         assert_eq!(wrong(&history, &right, &cache(&three)), ["cache without offer"]);
         let mut keys = cache(&right);
         keys.with_column(Series::new("cache_key".into(), vec!["1", "7"]).into()).unwrap();
-        assert_eq!(wrong(&history, &right, &keys), ["cache under another user's key"]);
+        assert_eq!(wrong(&history, &right, &keys), ["cache missing", "cache under another user's key"]);
         let mut text = cache(&right);
         text.with_column(Series::new("value".into(), vec!["{'user_id': 1}"; 2]).into()).unwrap();
         assert_eq!(wrong(&history, &right, &text), ["cache missing", "cache unreadable"]);

@@ -9,7 +9,7 @@ use polars::prelude::DataFrame;
 use serde::Serialize;
 
 use super::scored::RefusedMessage;
-use crate::dead_letter_messages::{self, LONGEST_DETAIL, LONGEST_KEY, LONGEST_RAW};
+use crate::dead_letters::limits::{self, LONGEST_DETAIL, LONGEST_KEY, LONGEST_RAW};
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -58,9 +58,7 @@ pub fn json(topic: &str, message: &RefusedMessage, failed_at_us: i64) -> Result<
 /// # Errors
 /// When the frame cannot be built.
 pub fn frame(topic: &str, refused: &[RefusedMessage], failed_at_us: i64) -> Result<DataFrame> {
-    dead_letter_messages::frame(
-        refused.iter().map(|message| (message.key.as_deref(), json(topic, message, failed_at_us))),
-    )
+    limits::frame(refused.iter().map(|message| (message.key.as_deref(), json(topic, message, failed_at_us))))
 }
 
 #[cfg(test)]

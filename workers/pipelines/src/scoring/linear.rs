@@ -15,6 +15,8 @@ const FORMAT: &str = "tariff-linear-1";
 const NUMBERS: [&str; 3] = ["intercept", "is_organic", "child_age/18"];
 
 type Weights = [f64; TARGETS.len()];
+/// The weights of each known category.
+type Known = HashMap<String, Weights, foldhash::fast::RandomState>;
 
 /// The model as it is written.
 #[derive(Deserialize)]
@@ -37,7 +39,7 @@ fn default_name() -> String {
 pub struct LinearModel {
     name: String,
     numbers: [Weights; NUMBERS.len()],
-    categories: [HashMap<String, Weights>; CATEGORIES.len()],
+    categories: [Known; CATEGORIES.len()],
 }
 
 /// What one input adds to each target.
@@ -80,7 +82,7 @@ impl LinearModel {
         for (name, slot) in NUMBERS.iter().zip(&mut numbers) {
             *slot = take(name)?;
         }
-        let mut categories: [HashMap<String, Weights>; CATEGORIES.len()] = Default::default();
+        let mut categories: [Known; CATEGORIES.len()] = Default::default();
         for (field, known) in CATEGORIES.iter().zip(&mut categories) {
             let words = file.vocabulary.get(*field).ok_or_else(|| bad(format!("`{field}` has no vocabulary")))?;
             for word in words {

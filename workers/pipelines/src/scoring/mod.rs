@@ -5,6 +5,8 @@
 //! - [`scored`]: both for a batch, as a pure function; [`shadow`]: a second model beside it;
 //! - [`classify`], [`seen_values`], [`offer_versions`]: what is new, what is repeated and what comes late;
 //! - [`score_sink`], [`targets`], [`schema`], [`frames`], [`cache_value`], [`dead_letter_message`]: what is written where;
+//! - [`dead_letter_replay`]: refused messages once more;
+//! - [`distribution`], [`profile`], [`drift`]: whether registrations are still those that a model was trained on;
 //! - [`agreement`], [`pages`]: whether all of that agrees;
 //! - [`simulate`]: registrations of our own; [`steps`]: the steps.
 
@@ -12,6 +14,9 @@ pub mod agreement;
 pub mod cache_value;
 pub mod classify;
 pub mod dead_letter_message;
+pub mod dead_letter_replay;
+pub mod distribution;
+pub mod drift;
 pub mod frames;
 pub mod json;
 pub mod linear;
@@ -20,6 +25,7 @@ pub mod offer;
 pub mod offer_versions;
 pub mod onnx;
 pub mod pages;
+pub mod profile;
 pub mod registration;
 pub mod schema;
 pub mod score_sink;

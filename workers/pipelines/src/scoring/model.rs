@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use headrace_core::{Error, Result};
 use ring::digest::{SHA256, digest};
 
+use super::distribution::Distribution;
 use super::linear::{Contribution, LinearModel};
 use super::offer::Scores;
 use super::onnx;
@@ -38,12 +39,16 @@ pub trait Model: Send + Sync {
 
     /// What each input adds to each target before it is clipped; none for models that are no sum.
     fn contributions(&self, registration: &Registration) -> Option<Vec<Contribution>>;
+
+    /// How its training data were distributed; none where its file does not tell.
+    fn distribution(&self) -> Option<&Distribution>;
 }
 
 /// A linear model of a version.
 struct Linear {
     version: String,
     model: LinearModel,
+    distribution: Option<Distribution>,
 }
 
 impl Model for Linear {
@@ -57,6 +62,10 @@ impl Model for Linear {
 
     fn contributions(&self, registration: &Registration) -> Option<Vec<Contribution>> {
         Some(self.model.contributions(registration))
+    }
+
+    fn distribution(&self) -> Option<&Distribution> {
+        self.distribution.as_ref()
     }
 }
 
@@ -73,7 +82,8 @@ pub fn version_of(name: &str, content: &[u8]) -> String {
 pub fn linear(content: &[u8]) -> Result<Arc<dyn Model>> {
     let model = LinearModel::from_json(content)?;
     let version = version_of(model.name(), content);
-    Ok(Arc::new(Linear { version, model }))
+    let distribution = Distribution::from_metadata(content)?;
+    Ok(Arc::new(Linear { version, model, distribution }))
 }
 
 /// Reads a model's content by what its path ends in.

@@ -17,6 +17,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::format_err;
 
 use self::features::Features;
+use super::distribution::Distribution;
 use super::linear::Contribution;
 use super::model::{Model, Scored, version_of};
 use super::offer::{Scores, TARGETS};
@@ -41,6 +42,7 @@ struct Metadata {
 struct OnnxModel {
     version: String,
     features: Features,
+    distribution: Option<Distribution>,
     plan: Arc<TypedRunnableModel>,
 }
 
@@ -57,6 +59,7 @@ pub fn read(path: &Path, content: &[u8]) -> Result<Arc<dyn Model>> {
         Some(property) => property.value.clone(),
         None => beside(path).map_err(bad)?,
     };
+    let distribution = Distribution::from_metadata(metadata.as_bytes())?;
     let metadata: Metadata =
         serde_json::from_str(&metadata).map_err(|error| bad(format!("its metadata cannot be read: {error}")))?;
     if metadata.format != FORMAT {
@@ -71,7 +74,7 @@ pub fn read(path: &Path, content: &[u8]) -> Result<Arc<dyn Model>> {
         .and_then(|graph| graph.into_optimized())
         .and_then(|graph| graph.into_runnable())
         .map_err(|error| bad(format!("{error:#}")))?;
-    let model = OnnxModel { version: version_of(&metadata.name, content), features, plan };
+    let model = OnnxModel { version: version_of(&metadata.name, content), features, distribution, plan };
     // A graph that does not take our rows is found out here, not while registrations wait.
     model.run(1, vec![0.0; model.features.width()])?;
     Ok(Arc::new(model))
@@ -128,5 +131,9 @@ impl Model for OnnxModel {
 
     fn contributions(&self, _: &Registration) -> Option<Vec<Contribution>> {
         None
+    }
+
+    fn distribution(&self) -> Option<&Distribution> {
+        self.distribution.as_ref()
     }
 }

@@ -30,6 +30,14 @@ pub const REGISTERED_MS: &str = "registered_ms";
 pub const CACHE_KEY: &str = "cache_key";
 /// The cache's value: JSON.
 pub const CACHE_VALUE: &str = "value";
+/// The hour of scoring, in the profile.
+pub const HOUR: &str = "hour_start";
+/// A feature of registrations, or a target with `predicted_` before it.
+pub const FEATURE: &str = "feature";
+/// A category, or a range of numbers.
+pub const BUCKET: &str = "bucket";
+/// How many registrations of an hour were in a bucket.
+pub const REGISTRATIONS: &str = "registrations";
 
 /// The column of a target.
 pub fn predicted(target: &str) -> String {
@@ -47,6 +55,8 @@ pub struct OfferSchema {
     pub registrations: Table,
     /// Refused messages; kept where the ledger is.
     pub dead_letters: Table,
+    /// How often each category and score occurred, by hour and model; kept where the ledger is.
+    pub profile: Table,
 }
 
 impl OfferSchema {
@@ -61,6 +71,7 @@ impl OfferSchema {
             offers: offers(name.clone())?,
             history: history(name.with_suffix("_history")?)?,
             registrations: registrations(name.with_suffix("_registration")?)?,
+            profile: profile(name.with_suffix("_profile")?)?,
             dead_letters,
         })
     }
@@ -141,6 +152,15 @@ fn registrations(name: Ident) -> Result<Table> {
         .column(VERSION, Kind::Int, false, Merge::Replace)?
         .clickhouse("UInt64")
         .versioned_by(VERSION)
+}
+
+fn profile(name: Ident) -> Result<Table> {
+    Table::new(name)
+        .key(HOUR, Kind::DateTime)?
+        .key(MODEL_VERSION, Kind::Name(160))?
+        .key(FEATURE, Kind::Name(48))?
+        .key(BUCKET, Kind::Name(128))?
+        .column(REGISTRATIONS, Kind::Int, false, Merge::Add)
 }
 
 #[cfg(test)]

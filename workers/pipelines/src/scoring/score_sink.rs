@@ -5,9 +5,11 @@
 //! ledger. History and offers are written before it, then the cache; where they are in the ledger's own store they are part of it.
 //! After a crash in between the same rows are written again, with the same versions. Units of one table follow each other (the
 //! ledger's lock), so the state read in a unit cannot be stale. Dead letters are also sent to the dead-letter topic: after a crash
-//! one may be there twice, with the same partition and offset.
+//! one may be there twice, with the same partition and offset. How often each category and score occurred is added to the profile
+//! every few seconds; what a killed worker had not added yet is missing there, and only there.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use headrace_core::dead_letter::{self, DeadLetter};
@@ -22,10 +24,14 @@ use super::classify::{Classified, classify};
 use super::dead_letter_message;
 use super::frames::{self, Offer};
 use super::offer_versions::{self, OfferVersions};
+use super::profile::{self, Profile};
 use super::scored::{RefusedMessage, ScoredBatch, ScoredRegistration};
 use super::seen_values::{self, SeenValues};
 use super::shadow::Differences;
 use super::targets::{Target, Targets};
+
+/// How often the profile is written while a topic is followed.
+const PROFILE_EVERY: Duration = Duration::from_secs(5);
 
 /// What the score step does with a batch of messages.
 pub struct ScoreWork {
@@ -40,6 +46,10 @@ pub struct ScoreWork {
     versions: OfferVersions,
     /// What the shadow model did in committed batches.
     shadow: Arc<Mutex<Option<Differences>>>,
+    /// What committed batches were made of and is not in the table yet.
+    profile: Profile,
+    profile_written: Instant,
+    profile_every: Duration,
 }
 
 /// What a unit changes.
@@ -47,6 +57,14 @@ pub struct Changes {
     seen: seen_values::Change,
     versions: Vec<offer_versions::Change>,
     shadow: Option<Differences>,
+    /// What the batch was made of; none where the unit has written it, with all that was waiting.
+    profile: Option<Profile>,
+}
+
+/// What a batch became.
+pub(super) struct Applied {
+    pub(super) counts: Counts,
+    pub(super) changes: Changes,
 }
 
 impl ScoreWork {
@@ -57,8 +75,51 @@ impl ScoreWork {
         log: String,
         dead_letter_topic: Option<(Arc<dyn Log>, String)>,
     ) -> Self {
-        let (seen, versions) = (SeenValues::default(), OfferVersions::default());
-        Self { targets, topic, log, dead_letter_topic, seen, versions, shadow: Arc::default() }
+        Self {
+            targets,
+            topic,
+            log,
+            dead_letter_topic,
+            seen: SeenValues::default(),
+            versions: OfferVersions::default(),
+            shadow: Arc::default(),
+            profile: Profile::default(),
+            profile_written: Instant::now(),
+            profile_every: Duration::ZERO,
+        }
+    }
+
+    /// Follows the topic: many small batches come, and the profile is not written with each.
+    #[must_use]
+    pub fn following(self) -> Self {
+        Self { profile_every: PROFILE_EVERY, ..self }
+    }
+
+    /// Names the topic that the next registrations come from.
+    pub(super) fn set_topic(&mut self, topic: String) {
+        self.topic = topic;
+    }
+
+    /// Writes what a batch's registrations become; not its refused messages.
+    pub(super) async fn apply(&mut self, unit: &mut dyn Unit, batch: &ScoredBatch) -> Result<Applied> {
+        self.seen.look(unit).await?;
+        self.versions.look(unit, batch.scored.iter().map(|row| row.registration.user_id)).await?;
+        let classified = classify(batch, |hash| self.seen.contains(hash), |user_id| self.versions.of(user_id));
+        self.write_offers(unit, &classified, batch.model.version()).await?;
+        let mut made_of = Profile::of(&*batch.model, &classified.accepted);
+        let is_due = self.profile_written.elapsed() >= self.profile_every;
+        if is_due {
+            made_of.add(&self.profile);
+            profile::write(unit, &self.targets.schema.profile, &made_of, clock::now_us()).await?;
+        }
+        let changed = classified.offers.iter().map(|row| (row.registration.user_id, row.version()));
+        let changes = Changes {
+            seen: self.seen.write(unit, classified.accepted.iter().map(|row| row.hash).collect()).await?,
+            versions: self.versions.write(unit, changed).await?,
+            shadow: batch.shadow.clone(),
+            profile: (!is_due).then_some(made_of),
+        };
+        Ok(Applied { counts: classified.counts, changes })
     }
 
     /// What the shadow model did so far; none where none ran.
@@ -162,23 +223,18 @@ impl UnitWork<ScoredBatch> for ScoreWork {
     }
 
     async fn write(&mut self, unit: &mut dyn Unit, batch: &ScoredBatch, _: &Reached) -> Result<(Counts, Changes)> {
-        self.seen.look(unit).await?;
-        self.versions.look(unit, batch.scored.iter().map(|row| row.registration.user_id)).await?;
-        let classified = classify(batch, |hash| self.seen.contains(hash), |user_id| self.versions.of(user_id));
-        self.write_offers(unit, &classified, batch.model.version()).await?;
+        let Applied { counts, changes } = self.apply(unit, batch).await?;
         self.write_dead_letters(unit, &batch.refused).await?;
-        let changed = classified.offers.iter().map(|row| (row.registration.user_id, row.version()));
-        let changes = Changes {
-            seen: self.seen.write(unit, classified.accepted.iter().map(|row| row.hash).collect()).await?,
-            versions: self.versions.write(unit, changed).await?,
-            shadow: batch.shadow.clone(),
-        };
-        Ok((classified.counts, changes))
+        Ok((counts, changes))
     }
 
     fn committed(&mut self, changes: Changes) {
         self.seen.committed(changes.seen);
         self.versions.committed(changes.versions);
+        match changes.profile {
+            Some(made_of) => self.profile.add(&made_of),
+            None => (self.profile, self.profile_written) = (Profile::default(), Instant::now()),
+        }
         if let Some(differences) = changes.shadow {
             let mut shadow = self.shadow.lock().unwrap_or_else(PoisonError::into_inner);
             shadow.get_or_insert_default().add(&differences);

@@ -9,20 +9,27 @@ use serde_json::{Value, json};
 
 pub use defects::REASONS;
 
-/// Countries with their languages, by weight.
+/// Countries with their languages, by weight. All shares here are those of the trainer's simulated files, so that a model trained
+/// on them sees no drift.
 const COUNTRIES: [(u64, &str, &str); 8] = [
-    (50, "ru", "ru"),
-    (12, "kz", "ru"),
-    (8, "by", "ru"),
-    (8, "us", "en"),
-    (6, "br", "pt"),
-    (6, "tr", "tr"),
-    (6, "de", "de"),
-    (4, "fr", "fr"),
+    (45, "ru", "ru"),
+    (9, "by", "ru"),
+    (11, "kz", "ru"),
+    (7, "de", "de"),
+    (6, "fr", "fr"),
+    (9, "br", "pt"),
+    (7, "tr", "tr"),
+    (6, "us", "en"),
 ];
-/// Brands of phones that are no iPhones, by weight.
-const BRANDS: [(u64, &str); 6] =
-    [(40, "xiaomi"), (30, "samsung"), (10, "realme"), (10, "honor"), (6, "huawei"), (4, "google")];
+/// Brands of phones, by weight.
+const BRANDS: [(u64, &str); 7] =
+    [(27, "xiaomi"), (24, "samsung"), (21, "iphone"), (9, "huawei"), (7, "honor"), (7, "realme"), (5, "google")];
+/// Children's ages, by weight: a normal distribution around 10 years with a deviation of 3.4.
+#[rustfmt::skip]
+const AGES: [(u64, u8); 17] = [
+    (14, 2), (14, 3), (25, 4), (40, 5), (59, 6), (79, 7), (98, 8), (112, 9), (117, 10),
+    (112, 11), (98, 12), (79, 13), (59, 14), (40, 15), (25, 16), (14, 17), (14, 18),
+];
 /// The time of the constant registration.
 const CONSTANT_TIME: &str = "2025-01-16T04:00:00Z";
 
@@ -110,25 +117,23 @@ impl Features {
     /// Chooses features.
     pub fn random(random: &mut Random) -> Self {
         let (_, ip_country, language) = random.weighted(&COUNTRIES, |choice| choice.0);
-        // One in twelve travels, or has a phone set up elsewhere.
-        let elsewhere = random.below(12) == 0;
-        let (device_country, device_language) = if elsewhere {
-            let (_, country, language) = random.weighted(&COUNTRIES, |choice| choice.0);
-            (country, language)
-        } else {
-            (ip_country, language)
-        };
-        let is_ios = random.below(100) < 30;
-        let (platform, mut platform_store) = if is_ios { ("iOS", "App Store") } else { ("Android", "Google Play") };
-        let smartphone_brand = if is_ios { "iphone" } else { random.weighted(&BRANDS, |choice| choice.0).1 };
-        if smartphone_brand == "huawei" {
+        // Some travel, and some have set another language.
+        let is_at_home = random.below(100) < 93;
+        let (_, device_country, own_language) =
+            if is_at_home { (0, ip_country, language) } else { random.weighted(&COUNTRIES, |choice| choice.0) };
+        let device_language = if random.below(100) < 92 { own_language } else { "en" };
+        let smartphone_brand = random.weighted(&BRANDS, |choice| choice.0).1;
+        let mut child_smartphone_brand = random.weighted(&BRANDS, |choice| choice.0).1;
+        if random.below(100) < 40 {
+            child_smartphone_brand = smartphone_brand;
+        }
+        let (platform, mut platform_store) =
+            if smartphone_brand == "iphone" { ("iOS", "App Store") } else { ("Android", "Google Play") };
+        if matches!(smartphone_brand, "huawei" | "honor") && random.below(100) < 70 {
             platform_store = "AppGallery";
         }
-        let child_smartphone_brand =
-            if random.below(100) < 20 { "iphone" } else { random.weighted(&BRANDS, |choice| choice.0).1 };
-        #[expect(clippy::cast_possible_truncation, reason = "small")]
-        let child_age = 3 + random.below(15) as u8;
-        let is_organic = random.below(100) < 45;
+        let is_organic = random.below(100) < 38;
+        let child_age = random.weighted(&AGES, |choice| choice.0).1;
         Self {
             ip_country,
             device_country,

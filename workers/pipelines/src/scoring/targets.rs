@@ -74,6 +74,18 @@ impl Target {
         }
     }
 
+    /// Names what lies where rows of a table would, and is none.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn strangers(&self, table: &Table) -> Result<Vec<String>> {
+        match self {
+            // Its tables hold nothing but rows.
+            Self::Own(_) => Ok(Vec::new()),
+            Self::Apart(rows) => rows.strangers(table).await,
+        }
+    }
+
     /// Names the store without secrets.
     pub fn name(&self) -> String {
         match self {
@@ -142,12 +154,7 @@ impl Targets {
     /// # Errors
     /// A configuration error naming the option, else what the connectors say.
     pub async fn open(offers: &str, cache: Option<&str>, ledger: Option<&str>) -> Result<Self> {
-        let offers_url = crate::steps::store_url("offers", offers)?;
-        let ledger_url = match ledger {
-            Some(text) => crate::steps::store_url("ledger", text)?,
-            None if is_warehouse(&offers_url) => without_table(&offers_url),
-            None => crate::steps::store_url("ledger", crate::stores::DEFAULT_STORE)?,
-        };
+        let (offers_url, ledger_url) = ledger_url(offers, ledger)?;
         let cache_url = match cache {
             Some(text) => crate::steps::store_url("cache", text)?,
             None => without_table(&ledger_url),
@@ -167,7 +174,7 @@ impl Targets {
     /// # Errors
     /// A configuration error naming the difference where one has another form.
     pub async fn create(&self) -> Result<()> {
-        self.ledger.create(&[&self.schema.dead_letters]).await?;
+        self.ledger.create(&[&self.schema.dead_letters, &self.schema.profile]).await?;
         self.offers.create(&self.schema.offer_tables()).await?;
         self.cache.create(&[&self.cache_table]).await
     }
@@ -177,20 +184,46 @@ impl Targets {
     /// # Errors
     /// A configuration error naming the ledger.
     pub async fn require(&self) -> Result<()> {
-        if self.ledger.has_table(&self.schema.dead_letters.name).await? {
-            return Ok(());
-        }
-        Err(Error::configuration(format!(
-            "table `{}` does not exist in {}; run `headrace scoring score` first, or correct the URL",
-            self.schema.dead_letters.name,
-            self.ledger.name()
-        )))
+        require(&*self.ledger, &self.schema).await
     }
 
     /// The scope of scoring in the ledger.
     pub fn scope(&self) -> String {
         self.schema.score_scope(self.offers.elsewhere().as_deref())
     }
+}
+
+/// Opens the ledger alone, with the tables that are named as the offers; it fails when nothing was ever scored there.
+///
+/// # Errors
+/// A configuration error naming the option or the ledger, else what the connector says.
+pub async fn open_ledger(offers: &str, ledger: Option<&str>) -> Result<(Arc<dyn Store>, OfferSchema)> {
+    let (offers_url, ledger_url) = ledger_url(offers, ledger)?;
+    let (store, schema) = (open_warehouse(&ledger_url).await?, OfferSchema::of(&offers_url)?);
+    require(&*store, &schema).await?;
+    Ok((store, schema))
+}
+
+async fn require(ledger: &dyn Store, schema: &OfferSchema) -> Result<()> {
+    let table = &schema.dead_letters.name;
+    if ledger.has_table(table).await? {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "table `{table}` does not exist in {}; run `headrace scoring score` first, or correct the URL",
+        ledger.name()
+    )))
+}
+
+/// The URLs of the offers and of the ledger: its own, or the offers' as far as that store can hold one.
+fn ledger_url(offers: &str, ledger: Option<&str>) -> Result<(StoreUrl, StoreUrl)> {
+    let offers_url = crate::steps::store_url("offers", offers)?;
+    let ledger_url = match ledger {
+        Some(text) => crate::steps::store_url("ledger", text)?,
+        None if is_warehouse(&offers_url) => without_table(&offers_url),
+        None => crate::steps::store_url("ledger", crate::stores::DEFAULT_STORE)?,
+    };
+    Ok((offers_url, ledger_url))
 }
 
 /// The same place without the name of a table.

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::response::Response;
 use headrace_core::{Counts, Result, clock};
+use headrace_pipelines::scoring::model::Model;
 use headrace_pipelines::scoring::targets::Targets;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::commercial::{Commercial, Rounding};
+use super::drift::{self, Drift};
 use super::offers::time;
 use super::recent::{Recent, Row};
 use crate::answer;
@@ -23,6 +25,8 @@ use crate::server::Systems;
 
 /// Answers younger than this are given again.
 const FRESH: Duration = Duration::from_millis(900);
+/// How long the drift is taken for granted.
+const DRIFT_FRESH: Duration = Duration::from_secs(5);
 /// Time over which a rate is measured, at least.
 const RATE_OVER: Duration = Duration::from_secs(4);
 /// Counters that are kept: about a minute.
@@ -42,6 +46,7 @@ pub(super) struct Live(Mutex<Looks>);
 struct Looks {
     samples: VecDeque<(Instant, u64)>,
     recent: Recent,
+    drift: Option<(Instant, String, Option<Drift>)>,
     answer: Option<(Instant, Now)>,
 }
 
@@ -63,6 +68,8 @@ pub struct Now {
     lookups: Option<Latency>,
     /// Newest first.
     newest: Vec<Newest>,
+    /// How far registrations are from those of training; none where the model does not tell of them.
+    drift: Option<Drift>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
@@ -114,13 +121,13 @@ pub(crate) async fn now(State(systems): State<Systems>) -> std::result::Result<R
         return Ok(answer::json(now));
     }
     let model = scoring.current().await?;
-    let now = state.look(&scoring.targets, &systems.metrics, model.version()).await?;
+    let now = state.look(&scoring.targets, &systems.metrics, &*model).await?;
     state.answer = Some((Instant::now(), now.clone()));
     Ok(answer::json(&now))
 }
 
 impl Looks {
-    async fn look(&mut self, targets: &Targets, metrics: &Metrics, model_version: &str) -> Result<Now> {
+    async fn look(&mut self, targets: &Targets, metrics: &Metrics, model: &dyn Model) -> Result<Now> {
         let counts = targets.ledger.counters(&targets.scope()).await?;
         let at = Instant::now();
         self.samples.push_back((at, counts.read));
@@ -135,14 +142,29 @@ impl Looks {
         });
         Ok(Now {
             at: time(clock::now_us()),
-            model_version: model_version.to_owned(),
+            model_version: model.version().to_owned(),
             counters: counters(&counts),
             per_second: rate(&self.samples),
             dead_letters: dead_letters(&counts).into_iter().map(|(reason, count)| Letters { reason, count }).collect(),
             latency: latency(self.recent.rows.iter().map(Row::latency_ms)),
             lookups,
             newest: self.recent.rows.iter().rev().take(SHOWN).map(newest).collect(),
+            drift: self.drift(targets, model).await?,
         })
+    }
+
+    /// The drift, which is worked out less often: it changes slowly.
+    async fn drift(&mut self, targets: &Targets, model: &dyn Model) -> Result<Option<Drift>> {
+        let is_fresh = |(at, version, drift): &&(Instant, String, Option<Drift>)| {
+            let found = drift.as_ref().is_none_or(Drift::has_registrations);
+            found && at.elapsed() < DRIFT_FRESH && version.as_str() == model.version()
+        };
+        if let Some((_, _, drift)) = self.drift.as_ref().filter(is_fresh) {
+            return Ok(drift.clone());
+        }
+        let drift = drift::look(targets, model).await?;
+        self.drift = Some((Instant::now(), model.version().to_owned(), drift.clone()));
+        Ok(drift)
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod commercial;
 pub mod describe;
+pub mod drift;
 pub mod live;
 pub mod offers;
 pub mod what_if;
@@ -122,6 +123,11 @@ impl Scoring {
                 kind: "counter",
                 lines: letters.collect(),
             });
+        }
+        if let Ok(model) = self.current().await
+            && let Ok(Some(drift)) = drift::look(&self.targets, &*model).await
+        {
+            families.push(drift.family());
         }
         families
     }

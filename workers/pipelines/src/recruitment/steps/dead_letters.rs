@@ -5,19 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headrace_core::dead_letter::DeadLetter;
-use headrace_core::report::TextTable;
 use headrace_core::step::Parameters;
 use headrace_core::store::Store;
 use headrace_core::table::Table;
-use headrace_core::{Control, Error, Report, Result, StoreUrl};
-use headrace_transforms::civil;
-use serde::Deserialize;
+use headrace_core::{Control, Report, Result, StoreUrl};
 
+use crate::dead_letters::choice::{Choice, read_fixes};
+use crate::dead_letters::listing::{self, Listing};
 use crate::recruitment::clean_sink::CleanWork;
 use crate::recruitment::companies::Companies;
-use crate::recruitment::dead_letter_message;
-use crate::recruitment::dead_letter_replay::{Choice, Fixes, read, replay_clean, replay_jobs, replay_load};
+use crate::recruitment::dead_letter_replay::{replay_clean, replay_jobs, replay_load};
 use crate::recruitment::job_sink::JobSchema;
 use crate::recruitment::schema::{RawSchema, ResultSchema, TOPIC, job_table};
 use crate::stores::{DEFAULT_STORE, open_raw, open_warehouse};
@@ -75,15 +72,8 @@ impl Place {
 pub struct List {
     #[command(flatten)]
     place: Place,
-    /// At most so many.
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
-    /// Settled ones too.
-    #[arg(long)]
-    all: bool,
-    /// Also write them as JSON lines, for correcting the raw text and `replay --fixed`.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 #[async_trait]
@@ -94,48 +84,8 @@ impl Parameters for List {
 
     async fn run(self, _: Control) -> Result<Report> {
         let (store, table) = self.place.open().await?;
-        let choice = Choice { reason: self.place.reason.clone(), settled: self.all, limit: self.limit };
-        let mut letters = read(&*store, &table, &choice).await?;
-        letters.sort_by_key(|letter| (letter.source.clone(), place(&letter.position)));
-        if let Some(path) = &self.out {
-            let mut file = super::export::WholeFile::create(path)?;
-            for letter in &letters {
-                file.write(dead_letter_message::json(letter)?.as_bytes())?;
-                file.write(b"\n")?;
-            }
-            file.finish()?;
-        }
-        let mut report = Report::default();
-        report.fact("letters", letters.len());
-        if letters.len() == self.limit {
-            report.note(format!("Only the first {} are shown; see --limit.", self.limit));
-        }
-        let columns = ["position", "reason", "detail", "failed at", "replays", "settled at", "source"];
-        report.table = Some(TextTable {
-            title: format!("Dead letters of {}", table.name),
-            columns: columns.iter().map(ToString::to_string).collect(),
-            rows: letters.iter().map(row).collect(),
-        });
-        Ok(report)
+        self.listing.report(&*store, &table, self.place.reason.as_ref()).await
     }
-}
-
-/// Orders `12` and `0-12` by their numbers.
-fn place(position: &str) -> (i64, i64) {
-    let (partition, offset) = position.split_once('-').unwrap_or(("0", position));
-    (partition.parse().unwrap_or_default(), offset.parse().unwrap_or_default())
-}
-
-fn row(letter: &DeadLetter) -> Vec<String> {
-    vec![
-        letter.position.clone(),
-        letter.reason.clone(),
-        letter.detail.clone(),
-        civil::timestamp_text(letter.failed_at_us),
-        letter.replays.to_string(),
-        letter.settled_at_us.map(civil::timestamp_text).unwrap_or_default(),
-        letter.source.clone(),
-    ]
 }
 
 /// Shows one dead letter.
@@ -155,26 +105,7 @@ impl Parameters for Show {
 
     async fn run(self, _: Control) -> Result<Report> {
         let (store, table) = self.place.open().await?;
-        let choice = Choice { reason: self.place.reason.clone(), settled: true, limit: usize::MAX };
-        let letters = read(&*store, &table, &choice).await?;
-        let found: Vec<&DeadLetter> = letters.iter().filter(|letter| letter.position == self.position).collect();
-        if found.is_empty() {
-            return Err(Error::configuration(format!("there is no dead letter at position {}", self.position)));
-        }
-        let mut report = Report::default();
-        report.fact("letters", found.len());
-        let rows = found.iter().flat_map(|letter| {
-            let raw = letter.raw.as_deref().map_or("(no value)".into(), String::from_utf8_lossy).into_owned();
-            let named = ["position", "reason", "detail", "failed at", "replays", "settled at", "source"].into_iter();
-            let facts = named.zip(row(letter)).map(|(name, value)| vec![name.to_owned(), value]);
-            facts.chain([vec!["raw".to_owned(), raw]])
-        });
-        report.table = Some(TextTable {
-            title: "Dead letter".into(),
-            columns: vec!["field".into(), "value".into()],
-            rows: rows.collect(),
-        });
-        Ok(report)
+        listing::show(&*store, &table, &self.position, self.place.reason.as_ref()).await
     }
 }
 
@@ -189,27 +120,6 @@ pub struct Replay {
     /// The job dimension, for letters of clean; the result's database if not given.
     #[arg(long, value_name = "URL")]
     jobs: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Fix {
-    source: String,
-    position: String,
-    raw: String,
-}
-
-fn read_fixes(path: &std::path::Path) -> Result<Fixes> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::configuration(format!("cannot read {}: {error}", path.display())))?;
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(number, line)| {
-            let fix: Fix = serde_json::from_str(line)
-                .map_err(|error| Error::data(format!("{}, line {}: {error}", path.display(), number + 1)))?;
-            Ok(((fix.source, fix.position), fix.raw))
-        })
-        .collect()
 }
 
 #[async_trait]
@@ -249,13 +159,6 @@ impl Parameters for Replay {
                 replay_clean(&store, &schema, work, &choice, fixes.as_ref(), &control).await?
             }
         };
-        let mut report = Report { counts, ..Report::default() };
-        let refused = report.counts.dead_lettered;
-        report.fact("settled", report.counts.read - refused);
-        report.fact("refused again", refused);
-        if report.counts.read == 0 {
-            report.note("There was nothing to replay.");
-        }
-        Ok(report)
+        Ok(listing::replayed(counts))
     }
 }

@@ -132,7 +132,7 @@ impl Parameters for Demo {
             [("quality.json", quality::to_json(&counters)), ("report.html", html::page(&summary, &counters, &steps))]
         {
             let path = self.dir.join(name);
-            let mut file = super::export::WholeFile::create(&path)?;
+            let mut file = crate::whole_file::WholeFile::create(&path)?;
             file.write(content.as_bytes())?;
             file.finish()?;
             files.push(path);

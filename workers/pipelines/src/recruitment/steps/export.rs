@@ -1,7 +1,6 @@
 //! `recruitment export`: tables of the result and the raw store as files.
 
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use headrace_core::batch::message_columns::VALUE;
@@ -13,6 +12,7 @@ use crate::reading::{Pages, read_all};
 use crate::recruitment::schema::{MESSAGE_COLUMNS, RESULT_COLUMNS, RawSchema, ResultSchema};
 use crate::recruitment::{export, message};
 use crate::stores::{DEFAULT_STORE, open_raw, open_warehouse};
+use crate::whole_file::WholeFile;
 
 /// What to export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -154,63 +154,4 @@ async fn messages(url: &StoreUrl, control: &Control, file: &mut WholeFile) -> Re
         file.write(b"\n")?;
     }
     Ok(lines.len() as u64)
-}
-
-/// A file that appears under its name only when it is whole.
-pub(super) struct WholeFile {
-    path: PathBuf,
-    partial: PathBuf,
-    writer: BufWriter<std::fs::File>,
-    finished: bool,
-}
-
-impl WholeFile {
-    /// Begins a file.
-    ///
-    /// # Errors
-    /// A configuration error when it cannot be created.
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        if path.is_dir() {
-            return Err(Error::configuration(format!("cannot write {}: it is a directory", path.display())));
-        }
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = std::fs::File::create(&partial)
-            .map_err(|error| Error::configuration(format!("cannot write {}: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), partial, writer: BufWriter::new(file), finished: false })
-    }
-
-    /// Appends bytes.
-    ///
-    /// # Errors
-    /// An external error, for example when the disk is full.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.writer
-            .write_all(bytes)
-            .map_err(|error| Error::external(format!("cannot write {}", self.path.display()), error))
-    }
-
-    /// Gives the file its name, and tells its size.
-    ///
-    /// # Errors
-    /// An external error, for example when the disk is full.
-    pub(super) fn finish(mut self) -> Result<u64> {
-        let failed = |error| Error::external(format!("cannot write {}", self.path.display()), error);
-        self.writer.flush().map_err(failed)?;
-        self.writer.get_ref().sync_all().map_err(failed)?;
-        let bytes = self.writer.get_ref().metadata().map_err(failed)?.len();
-        std::fs::rename(&self.partial, &self.path).map_err(failed)?;
-        self.finished = true;
-        Ok(bytes)
-    }
-}
-
-impl Drop for WholeFile {
-    fn drop(&mut self) {
-        if !self.finished {
-            // What is left of a failed export helps nobody; that it cannot be removed changes nothing.
-            let _ = std::fs::remove_file(&self.partial);
-        }
-    }
 }

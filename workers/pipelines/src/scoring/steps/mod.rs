@@ -1,5 +1,6 @@
 //! The steps of this system, one file each.
 
+mod dead_letters;
 mod demo;
 mod rescore;
 mod score;
@@ -11,6 +12,7 @@ use headrace_core::step::{Holds, Step};
 
 use crate::scoring::schema::{CACHE, OFFERS, TOPIC};
 
+pub use dead_letters::{ListDeadLetters, ReplayDeadLetters, ShowDeadLetters};
 pub use demo::Demo;
 pub use rescore::Rescore;
 pub use score::Score;
@@ -36,5 +38,12 @@ pub fn steps() -> Vec<Step> {
             .writes("cache", cache),
         Step::of::<Rescore>().reads("model", Holds::File).writes("offers", offers).writes("cache", cache),
         Step::of::<Verify>().reads("offers", offers).reads("cache", cache),
+        Step::of::<ListDeadLetters>().writes("out", Holds::File),
+        Step::of::<ShowDeadLetters>(),
+        Step::of::<ReplayDeadLetters>()
+            .reads("fixed", Holds::File)
+            .reads("model", Holds::File)
+            .writes("offers", offers)
+            .writes("cache", cache),
     ]
 }

@@ -94,6 +94,7 @@ impl Parameters for Score {
         let source = log.consume(&topic, &consume).await?;
         let ledger = targets.ledger.clone();
         let work = ScoreWork::new(targets, topic, log.name(), Some((log, dead_letter_topic)));
+        let work = if self.follow { work.following() } else { work };
         let differences = work.shadow();
         let used = model.clone();
         let pipeline = Pipeline {

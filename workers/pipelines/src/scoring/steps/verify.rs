@@ -62,7 +62,8 @@ async fn compare(targets: &Targets, control: &Control, letters: &mut u64) -> Res
     if !each((&targets.offers, &schema.registrations), PAGE, control, |page| agreement.add_registrations(page)).await?
         || !each((&targets.cache, &targets.cache_table), at_once, control, |page| agreement.add_cache(page)).await?
         || !each((&ledger, &schema.dead_letters), PAGE, control, |page| {
-            *letters += page.height() as u64;
+            // A settled one is what it became.
+            *letters += page.column("settled_at")?.null_count() as u64;
             Ok(())
         })
         .await?
@@ -70,6 +71,7 @@ async fn compare(targets: &Targets, control: &Control, letters: &mut u64) -> Res
         return Ok(None);
     }
     agreement.end_cache();
+    agreement.add_strangers(&targets.cache.strangers(&targets.cache_table).await?);
     Ok(Some(agreement))
 }
 
@@ -120,6 +122,13 @@ impl Parameters for Verify {
         report.fact("cached", agreement.cached);
         report.fact("registrations", agreement.registered);
         report.fact("dead letters", letters);
+        report.fact("other cache keys", agreement.other_keys);
+        if let Some(key) = &agreement.other_key {
+            report.note(format!(
+                "The cache holds {} keys that are no users and hold no offers, such as `{key}`: not of scoring.",
+                agreement.other_keys
+            ));
+        }
         let wrong: u64 = agreement.wrong.values().sum();
         report.fact("differences", wrong);
         if wrong == 0 {
@@ -133,7 +142,9 @@ impl Parameters for Verify {
             report.fact(format!("wrong:{what}"), *count);
         }
         if agreement.wrong.keys().all(|what| what.starts_with("cache")) {
-            report.note("Only the cache differs; `headrace scoring rescore --again` writes it anew.");
+            report.note(
+                "Only the cache differs; `headrace scoring rescore --again` writes every user's key anew. Keys of no user stay: delete them.",
+            );
         }
         report
             .note("While `headrace scoring score` runs, some rows are always ahead of others: verify when it is idle.");

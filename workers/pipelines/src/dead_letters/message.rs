@@ -7,7 +7,7 @@ use headrace_transforms::civil;
 use polars::prelude::DataFrame;
 use serde::Serialize;
 
-use crate::dead_letter_messages::{self, LONGEST_DETAIL, LONGEST_KEY, LONGEST_RAW};
+use super::limits::{self, LONGEST_DETAIL, LONGEST_KEY, LONGEST_RAW};
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -53,5 +53,5 @@ pub fn json(letter: &DeadLetter) -> Result<String> {
 /// # Errors
 /// When the frame cannot be built.
 pub fn frame(letters: &[DeadLetter]) -> Result<DataFrame> {
-    dead_letter_messages::frame(letters.iter().map(|letter| (letter.key.as_deref(), json(letter))))
+    limits::frame(letters.iter().map(|letter| (letter.key.as_deref(), json(letter))))
 }

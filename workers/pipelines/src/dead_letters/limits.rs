@@ -1,4 +1,4 @@
-//! What the dead-letter messages of all systems share: how much of a letter goes into a message, and the frame of messages.
+//! How much of a letter goes into a message of a dead-letter topic, and the frame of messages.
 
 use headrace_core::Result;
 use headrace_core::batch::message_columns::{KEY, VALUE};

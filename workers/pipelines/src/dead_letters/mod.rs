@@ -1,0 +1,12 @@
+//! Dead letters of all systems: which to take, how they are shown, and another try.
+//!
+//! - [`choice`]: which letters, with which corrections; [`listing`]: how they are shown and written to a file;
+//! - [`retaking`], [`settling`]: letters through their step again, each at most once;
+//! - [`message`], [`limits`]: letters as messages.
+
+pub mod choice;
+pub(crate) mod limits;
+pub(crate) mod listing;
+pub mod message;
+pub(crate) mod retaking;
+pub mod settling;
