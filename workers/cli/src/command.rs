@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use clap_complete::Shell;
 use headrace_core::step::Step;
 
+use crate::dashboard::Dashboard;
 use crate::help;
 use crate::serve::Serve;
 
@@ -31,6 +32,7 @@ pub(crate) struct Options {
 pub(crate) enum Chosen {
     Step(Step, ArgMatches),
     Serve(Box<Serve>),
+    Dashboard(Box<Dashboard>),
     Completions(Shell),
     Describe,
 }
@@ -62,7 +64,11 @@ pub(crate) fn root(steps: &[Step]) -> Command {
     let describe = Command::new("describe").about("Describes all steps as a JSON array, for generators").hide(true);
     let serve =
         Serve::augment_args(Command::new("serve")).about(help::SERVE).long_about(None).after_help(help::AFTER_STEP);
-    root.subcommands([serve, completions, describe])
+    let dashboard = Dashboard::augment_args(Command::new("dashboard"))
+        .about(help::DASHBOARD)
+        .long_about(None)
+        .after_help(help::AFTER_STEP);
+    root.subcommands([serve, dashboard, completions, describe])
 }
 
 fn system_command(system: &'static str, steps: &[&Step]) -> Command {
@@ -108,6 +114,7 @@ pub(crate) fn chosen(steps: &[Step], matches: &ArgMatches) -> Option<Chosen> {
     match system {
         // The parser has seen to it that the words fit.
         "serve" => return Serve::from_arg_matches(inner).ok().map(|words| Chosen::Serve(Box::new(words))),
+        "dashboard" => return Dashboard::from_arg_matches(inner).ok().map(|words| Chosen::Dashboard(Box::new(words))),
         "describe" => return Some(Chosen::Describe),
         "completions" => return inner.get_one::<Shell>("shell").copied().map(Chosen::Completions),
         _ => {}

@@ -17,6 +17,10 @@ pub(crate) const MORE: &str = "`headrace --help` also explains store URLs, passw
 pub(crate) const SERVE: &str =
     "Serves what was worked out over HTTP until it is stopped: offers, a what-if form, a live page, metrics";
 
+/// What `dashboard` does.
+pub(crate) const DASHBOARD: &str =
+    "Serves live pages over committed tables until it is stopped (needs Python with headrace[dashboard])";
+
 /// What `completions` does.
 pub(crate) const COMPLETIONS: &str =
     "Prints completions for a shell, as in: headrace completions bash > /etc/bash_completion.d/headrace";
@@ -64,11 +68,12 @@ Store URLs:
   Special characters in names and passwords are percent-encoded: p%40ss for p@ss.";
 
 const PASSWORDS: &str = "\
-Passwords need not be on the command line. For a URL with a user and no password, in this order:
+Passwords need not be on the command line. For a URL with a user and no password (of Redis also without a user), in this order:
   ?password_file=PATH            the first line of a file, such as a mounted secret
   ?password_env=NAME             an environment variable of your choice
-  HEADRACE_CASSANDRA_PASSWORD, HEADRACE_KAFKA_PASSWORD, HEADRACE_MYSQL_PASSWORD, …
-                                 the variable of the URL's scheme
+  HEADRACE_CASSANDRA_PASSWORD, HEADRACE_KAFKA_PASSWORD, HEADRACE_MYSQL_PASSWORD,
+  HEADRACE_CLICKHOUSE_PASSWORD, HEADRACE_REDIS_PASSWORD
+                                 the variable of the URL's scheme; with TLS the same
   No password is ever printed or logged.";
 
 const CODES: &str = "\

@@ -1,10 +1,11 @@
 //! The `headrace` command: every step of every system, one word after the other.
 //!
 //! The command line is built at run time from the list of steps; nothing about a step is written here.
-//! The publisher, which is no step because it has no end, is started by [`serve`].
+//! The publisher and the dashboard, which are no steps because they have no end, are started by [`serve`] and [`dashboard`].
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with dead letters.
 
 mod command;
+mod dashboard;
 mod execute;
 mod exit;
 mod help;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     match command::chosen(&steps, &matches) {
         Some(Chosen::Step(step, words)) => execute::execute(&step, words, &command::options(&matches)),
         Some(Chosen::Serve(words)) => serve::serve(&words, &command::options(&matches)),
+        Some(Chosen::Dashboard(words)) => dashboard::dashboard(&words),
         Some(Chosen::Completions(shell)) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut root, "headrace", &mut script);

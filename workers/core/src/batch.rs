@@ -45,6 +45,8 @@ pub mod message_columns {
     pub const TIMESTAMP: &str = "timestamp";
     /// The partition's number (`Int32`).
     pub const PARTITION: &str = "partition";
+    /// The topic, where messages of several are read as one (`String`).
+    pub const TOPIC: &str = "topic";
     /// The offset in the partition (`Int64`).
     pub const OFFSET: &str = "offset";
 }

@@ -3,10 +3,11 @@
 //! # Layout
 //! - [`batch`]: a Polars frame and the positions reached after it.
 //! - [`position`]: partitions, positions and claims on them.
-//! - [`source`], [`sink`]: where batches come from and where they are committed.
+//! - [`source`], [`sink`]: where batches come from and where they are committed; [`merge`] reads several sources as one.
 //! - [`ledger_sink`]: the sink of steps that keep their ledger in a store; a step gives what it does in a unit of work.
 //! - [`run`]: the one run loop: claim, read, transform and commit side by side, stop, retry.
 //! - [`store`]: tables, units of work and the ledger, as every keyed store offers them.
+//! - [`keyed`]: state of a step by key, in the ledger.
 //! - [`rows`]: keyed rows in stores without units of work.
 //! - [`log`]: topics, as every message log offers them.
 //! - [`ledger_format`]: refuses a ledger that a newer release has written.
@@ -25,9 +26,11 @@ pub mod dead_letter;
 pub mod error;
 pub mod failpoint;
 pub mod ident;
+pub mod keyed;
 pub mod ledger_format;
 pub mod ledger_sink;
 pub mod log;
+pub mod merge;
 pub mod per_process;
 pub mod position;
 pub mod progress;

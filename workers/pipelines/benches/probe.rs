@@ -1,14 +1,18 @@
-//! Halves of the recruitment steps, alone, for `./run bench` to compare the steps with: what does reading alone cost,
+//! Halves of the steps, alone, for `./run bench` to compare the steps with: what does reading alone cost,
 //! what writing alone, what does exactly-once add. Everything goes through the connectors that the steps use, except `count`,
 //! which is the bare client library.
 //!
 //! Each prints one JSON object: rows, and the seconds of its work. Prepared input is not in the seconds.
+
+#[path = "probe/commerce.rs"]
+mod commerce;
 
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use headrace_core::batch::message_columns;
 use headrace_core::log::Consume;
 use headrace_core::position::Reached;
 use headrace_core::retry::Backoff;
@@ -23,6 +27,9 @@ use headrace_pipelines::recruitment::hours_source::{HoursOptions, HoursSource};
 use headrace_pipelines::recruitment::message::{self, Decoded};
 use headrace_pipelines::recruitment::schema::{MESSAGE_COLUMNS, RawSchema, ResultSchema, TOPIC, job_table};
 use headrace_pipelines::recruitment::{hourly, record};
+use headrace_pipelines::scoring::model::ModelFile;
+use headrace_pipelines::scoring::scored;
+use headrace_pipelines::scoring::simulate::Simulation;
 use headrace_pipelines::stores::{open_log, open_raw, open_warehouse};
 use headrace_transforms::civil;
 use polars::prelude::{DataFrame, NamedFrom, Series};
@@ -35,8 +42,9 @@ const LOAD_ROWS: usize = 50_000;
 const REPLAY_ROWS: usize = 50_000;
 const CLEAN_ROWS: usize = 65_536;
 const TOKEN_RANGES: usize = 16;
+const SCORE_ROWS: u64 = 10_000;
 
-/// Halves of the recruitment steps.
+/// Halves of the steps.
 #[derive(Parser)]
 struct Words {
     #[command(subcommand)]
@@ -60,6 +68,11 @@ enum Half {
     Clean { from: String, to: String },
     /// Writes the records of a CSV to the raw table alone, without index, ids and position; parsed before the clock runs.
     Write { file: std::path::PathBuf, to: String },
+    /// Parses, checks and scores simulated registrations on one thread, without any store; they are made before the clock runs.
+    Score { rows: u64, model: Option<std::path::PathBuf> },
+    /// Parses, de-duplicates and windows simulated shop events on two threads, without any store; they are made before
+    /// the clock runs.
+    Window { events: u64, users: u64, products: u64 },
     /// Runs a statement on Cassandra.
     Cql { store: String, statement: String },
 }
@@ -85,6 +98,8 @@ async fn measure(half: Half) -> Result<(u64, f64)> {
         }
         Half::Clean { from, to } => clean(&StoreUrl::parse(&from)?, &StoreUrl::parse(&to)?).await,
         Half::Write { file, to } => write(&file, &StoreUrl::parse(&to)?).await,
+        Half::Score { rows, model } => score(rows, model.as_deref()),
+        Half::Window { events, users, products } => commerce::window(events, users, products),
         Half::Cql { store, statement } => cql(&StoreUrl::parse(&store)?, &statement).await,
     }
 }
@@ -205,6 +220,35 @@ async fn write(file: &std::path::Path, to: &StoreUrl) -> Result<(u64, f64)> {
     }
     let rows = batches.iter().map(|rows| rows.height() as u64).sum();
     Ok((rows, started.elapsed().as_secs_f64()))
+}
+
+fn score(rows: u64, model: Option<&std::path::Path>) -> Result<(u64, f64)> {
+    let model = ModelFile::open(model)?.current();
+    let simulation = Simulation { seed: 1, varied: true, defects: 0.0, first_user: 1 };
+    let frames = (0..rows.div_ceil(SCORE_ROWS)).map(|number| {
+        let first = number * SCORE_ROWS;
+        let messages: Vec<_> = (first..rows.min(first + SCORE_ROWS))
+            .map(|sequence| simulation.message(sequence, 1_737_000_000_000))
+            .collect();
+        let keys: Vec<Option<&[u8]>> = messages.iter().map(|message| Some(message.key.as_bytes())).collect();
+        let values: Vec<Option<&[u8]>> = messages.iter().map(|message| message.value.as_deref()).collect();
+        let offsets: Vec<i64> = (0..).take(messages.len()).collect();
+        let columns = vec![
+            Series::new(message_columns::KEY.into(), keys).into(),
+            Series::new(message_columns::VALUE.into(), values).into(),
+            Series::new(message_columns::PARTITION.into(), vec![0_i32; messages.len()]).into(),
+            Series::new(message_columns::OFFSET.into(), offsets).into(),
+            Series::new(message_columns::TIMESTAMP.into(), vec![0_i64; messages.len()]).into(),
+        ];
+        Ok(DataFrame::new(messages.len(), columns)?)
+    });
+    let frames: Vec<DataFrame> = frames.collect::<Result<_>>()?;
+    let started = Instant::now();
+    let mut scored = 0;
+    for frame in &frames {
+        scored += scored::score(frame, model.clone(), None)?.scored.len() as u64;
+    }
+    Ok((scored, started.elapsed().as_secs_f64()))
 }
 
 async fn cql(store: &StoreUrl, statement: &str) -> Result<(u64, f64)> {

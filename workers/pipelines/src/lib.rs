@@ -4,10 +4,14 @@
 //! - [`stores`]: opens what a store URL names;
 //! - [`reading`]: reads tables and sources whole;
 //! - [`dead_letters`]: refused rows, listed and put through their step again;
+//! - [`id_index`]: which event ids a scope has seen;
 //! - [`recruitment`]: campaign performance from a tracking log;
-//! - [`scoring`]: tariff offers from registrations.
+//! - [`scoring`]: tariff offers from registrations;
+//! - [`commerce`]: sales, views and conversions from shop events.
 
+pub mod commerce;
 pub mod dead_letters;
+pub mod id_index;
 pub mod reading;
 pub mod recruitment;
 pub mod scoring;

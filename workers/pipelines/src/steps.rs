@@ -14,6 +14,7 @@ use headrace_core::{Control, Counts, Error, Partition, Position, Report, Result,
 pub fn steps() -> Vec<Step> {
     let mut steps = crate::recruitment::steps::steps();
     steps.extend(crate::scoring::steps::steps());
+    steps.extend(crate::commerce::steps::steps());
     steps
 }
 

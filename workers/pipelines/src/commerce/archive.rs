@@ -1,0 +1,214 @@
+//! The archive of raw events: Parquet files by data set and day, each event in one of them, once.
+//!
+//! Delivery: a batch's rows wait as a blob in the ledger, in the batch's unit. When enough have come, a unit commits a *plan*: which
+//! blobs go into the files next. Then they are appended to the last file of each day, which the lake does atomically and once per
+//! plan, and a last unit drops the blobs. After a crash the plan is carried out again, which changes nothing where it had been.
+//! Ordering: that of the batches. Memory: the rows of one plan.
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use headrace_connectors::lake::{Lake, LakeKind, LakePath, LakeSchema};
+use headrace_core::batch::message_columns::{OFFSET, PARTITION, TOPIC};
+use headrace_core::keyed::Keyed;
+use headrace_core::position::Reached;
+use headrace_core::store::{Store, Unit};
+use headrace_core::{Counts, Result, failpoint, failpoint::Point};
+use headrace_transforms::civil::{self, DAY_US};
+use polars::prelude::{BooleanChunked, DataFrame, DataType, NewChunkedArray};
+
+use super::decode::texts;
+use super::event::Kind;
+use super::raw_rows;
+
+pub use state::{ArchiveState, Plan};
+
+/// Bytes of packed rows that are worth a file: some 200,000 events.
+const ENOUGH_BYTES: u64 = 16 << 20;
+/// A file of so many bytes is not appended to any more.
+const FULL_BYTES: u64 = 32 << 20;
+/// A plan that is so old is carried out by whoever finds it.
+const ORPHANED_US: i64 = 60 * 1_000_000;
+/// State: the archive's own blob.
+const SPACE: &str = "archive";
+/// State: rows that wait.
+const ROWS: &str = "archive rows";
+
+/// The columns of raw events, by the contract.
+///
+/// # Errors
+/// Never.
+pub fn raw_schema() -> Result<LakeSchema> {
+    use LakeKind::{BigInt, Decimal, Double, Int, Text, Timestamp};
+    LakeSchema::new(&[
+        ("event_id", Text),
+        ("user_id", Text),
+        ("product_id", Text),
+        ("category", Text),
+        ("event_type", Text),
+        ("price", Decimal { precision: 18, scale: 4 }),
+        ("timestamp", Timestamp),
+        ("store_id", Text),
+        ("store_type", Text),
+        ("city", Text),
+        ("province", Text),
+        ("lat", Double),
+        ("lon", Double),
+        (TOPIC, Text),
+        (PARTITION, Int),
+        (OFFSET, BigInt),
+    ])
+}
+
+/// The folder of a data set's day, counted from 1970.
+///
+/// # Errors
+/// Never.
+pub fn folder(kind: Kind, day: i64) -> Result<LakePath> {
+    let mut date = Vec::new();
+    civil::write_date(civil::date(day * DAY_US), &mut date);
+    LakePath::new(&format!("{}/fecha={}", kind.dataset(), String::from_utf8_lossy(&date)))
+}
+
+/// Where raw events are kept.
+pub struct Archive {
+    lake: Lake,
+    /// Rows wait so long at most, when following.
+    every: Duration,
+    /// Whether there may be a plan to carry out.
+    due: bool,
+    /// When this worker looked last at a plan that is not its own.
+    planned_here: bool,
+}
+
+impl Archive {
+    /// Archives into a lake.
+    pub fn new(lake: Lake, every: Duration) -> Self {
+        Self { lake, every, due: true, planned_here: false }
+    }
+
+    /// Keeps a batch's rows in its unit, and plans a file when there are enough.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep(&mut self, unit: &mut dyn Unit, rows: &DataFrame, now_us: i64) -> Result<()> {
+        let keyed = Keyed::read(unit, SPACE, [0]).await?;
+        let mut state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        if rows.height() > 0 {
+            let blob = raw_rows::pack(rows)?;
+            let chunk = state.add(blob.len() as u64, now_us);
+            unit.write_state(ROWS, vec![(chunk, blob)], Vec::new()).await?;
+        }
+        let waited_us = now_us - state.waiting_since_us.unwrap_or(now_us);
+        let is_time = waited_us >= i64::try_from(self.every.as_micros()).unwrap_or(i64::MAX);
+        match &state.plan {
+            Some(plan) => self.due |= self.planned_here || now_us - plan.made_at_us > ORPHANED_US,
+            None if state.waiting_bytes >= ENOUGH_BYTES || is_time => {
+                state.make_plan(unit.sequence() + 1, now_us);
+                (self.due, self.planned_here) = (true, true);
+            }
+            None => {}
+        }
+        keyed.write(unit, vec![(0, Some(state.to_bytes()))]).await
+    }
+
+    /// Carries out the plan there may be.
+    ///
+    /// # Errors
+    /// When the store or the lake fails; it is carried out again then.
+    pub async fn carry_out(&mut self, store: &dyn Store, scope: &str) -> Result<()> {
+        if self.due {
+            self.write_planned(store, scope).await?;
+            (self.due, self.planned_here) = (false, false);
+        }
+        Ok(())
+    }
+
+    /// Writes everything that waits; gives the number of files written.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`].
+    pub async fn flush(&mut self, store: &dyn Store, scope: &str, now_us: i64) -> Result<usize> {
+        let mut files = self.write_planned(store, scope).await?;
+        loop {
+            let mut unit = store.begin(scope, &[]).await?;
+            let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
+            let Some(mut state) = keyed.get(0).map(ArchiveState::from_bytes).transpose()? else { return Ok(files) };
+            if state.plan.is_none() && state.waiting_bytes == 0 {
+                return Ok(files);
+            }
+            if state.plan.is_none() {
+                state.make_plan(unit.sequence() + 1, now_us);
+                keyed.write(&mut *unit, vec![(0, Some(state.to_bytes()))]).await?;
+                unit.commit(&Reached::new(), &Counts::default()).await?;
+            } else {
+                drop(unit);
+            }
+            files += self.write_planned(store, scope).await?;
+        }
+    }
+
+    /// Carries the plan out, if there is one; gives the number of files written.
+    async fn write_planned(&self, store: &dyn Store, scope: &str) -> Result<usize> {
+        let mut unit = store.begin(scope, &[]).await?;
+        let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
+        let state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        let Some(plan) = state.plan.clone() else { return Ok(0) };
+        let chunks: Vec<(i64, i64)> = plan.chunks().map(|chunk| (chunk, -1)).collect();
+        let segments = unit.read_state(ROWS, &chunks).await?;
+        drop(unit);
+        let mut files: BTreeMap<(Kind, i64), Vec<DataFrame>> = BTreeMap::new();
+        for segment in &segments {
+            for (file, rows) in by_file(&raw_rows::unpack(&segment.blob)?)? {
+                files.entry(file).or_default().push(rows);
+            }
+        }
+        let (schema, mut full, written) = (raw_schema()?, Vec::new(), files.len());
+        for ((kind, day), frames) in files {
+            let part = state.part(kind, day);
+            let path = folder(kind, day)?.join(&format!("part-{part:05}.parquet"))?;
+            let info = self.lake.append(&path, &schema, &frames, plan.token).await?;
+            if info.bytes >= FULL_BYTES {
+                full.push((kind, day));
+            }
+        }
+        failpoint::after(Point::Write)?;
+        let mut unit = store.begin(scope, &[]).await?;
+        let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
+        let mut state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        // Another worker may have been as far.
+        if state.plan.as_ref().is_some_and(|found| found.token == plan.token) {
+            state.finish_plan(&full);
+            let dropped = segments.iter().map(|segment| (segment.key, segment.sequence)).collect();
+            unit.write_state(ROWS, Vec::new(), dropped).await?;
+            keyed.write(&mut *unit, vec![(0, Some(state.to_bytes()))]).await?;
+            unit.commit(&Reached::new(), &Counts::default()).await?;
+        }
+        Ok(written)
+    }
+}
+
+/// Cuts rows by data set and day.
+fn by_file(rows: &DataFrame) -> Result<Vec<((Kind, i64), DataFrame)>> {
+    let types = texts(rows, "event_type")?;
+    let times = rows.column("timestamp")?.i64()?;
+    let of_row = |row: usize| {
+        let word = types.get(row).unwrap_or_default();
+        let kind = Kind::ALL.into_iter().find(|kind| kind.event_type() == word).unwrap_or(Kind::View);
+        (kind, civil::days(times.get(row).unwrap_or_default()))
+    };
+    let files: Vec<(Kind, i64)> = (0..rows.height()).map(of_row).collect();
+    let mut distinct = files.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let mut rows = rows.clone();
+    let partitions = rows.column(PARTITION)?.cast(&DataType::Int64)?;
+    rows.with_column(partitions)?;
+    let cut = |file: (Kind, i64)| {
+        let mask = BooleanChunked::from_iter_values("file".into(), files.iter().map(|of_row| *of_row == file));
+        Ok((file, rows.filter(&mask)?))
+    };
+    distinct.into_iter().map(cut).collect()
+}
