@@ -16,6 +16,8 @@ from typing import Any
 PACKAGE = Path(__file__).parent / "python" / "headrace"
 # What Airflow's operators have themselves; a parameter of that name gets an underscore, like Python's keywords.
 TAKEN_BY_OPERATORS = {"email", "log", "logger", "output", "owner", "params", "pool", "queue", "resources", "retries", "weight_rule"}
+# What a system's module has beside its steps, written by hand elsewhere.
+MORE = {"commerce": ("headrace._commerce.tables", ["counters", "read_table"])}
 NAMED_TYPES = {"path": "File", "url": "StoreUrl", "duration": "Duration", "date": "Date"}
 
 
@@ -27,9 +29,11 @@ def render(system: str, steps: list[dict[str, Any]]) -> str:
     lines = [f'"""The steps of {system}. Written by pylib/generate.py from the steps themselves; do not edit."""', ""]
     lines += ["from __future__ import annotations", ""]
     lines += ["from typing import Literal", ""] if "Literal[" in body else []
+    module, names = MORE.get(system, ("", []))
+    lines += [f"from {module} import {', '.join(names)}"] if names else []
     lines += [f"from headrace._run import {', '.join(types)}, run"]
     lines += ["from headrace.control import CancellationToken", "from headrace.report import Report", ""]
-    lines += ["__all__ = ["] + [f'    "{python_name(step["name"])}",' for step in steps] + ["]"]
+    lines += ["__all__ = ["] + [f'    "{name}",' for name in [*(python_name(step["name"]) for step in steps), *names]] + ["]"]
     return "\n".join(lines) + "\n\n\n" + body + "\n"
 
 

@@ -39,4 +39,4 @@ export HEADRACE_PYTHON=${HEADRACE_PYTHON:-$HEADRACE_HOME/venv/bin/python}
 PATH=$venv/bin:$PATH
 
 airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { tail -n 40 "$AIRFLOW_HOME/migrate.log"; exit 1; }
-python -m pytest -q -rs -p no:cacheprovider "$@" "$root"/tests/airflow_{provider,watch,lineage,dag,scoring,live}_test.py
+python -m pytest -q -rs -p no:cacheprovider "$@" "$root"/tests/airflow_{provider,watch,lineage,dag,scoring,commerce,live}_test.py

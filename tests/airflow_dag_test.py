@@ -73,7 +73,7 @@ def test_parsing_is_quick_and_loads_no_compiled_code() -> None:
 
     bag = DagBag(DAGS)
     assert not bag.import_errors
-    assert set(bag.dags) == {"recruitment", "recruitment_report", "scoring", "scoring_train"}
+    assert set(bag.dags) == {"commerce", "commerce_daily", "recruitment", "recruitment_report", "scoring", "scoring_train"}
     for dag in bag.dags.values():
         assert dag.doc_md and dag.tags and all(param.description for param in map(dag.params.get_param, dag.params))
     run = subprocess.run([sys.executable, "-c", PARSE, str(DAGS)], capture_output=True, text=True, check=True)

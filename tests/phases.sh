@@ -8,7 +8,7 @@ rows=() passed=0 failed=0 result=ok
 run_tests() {
   local quick=0
   case ${1:-} in quick) quick=1 ;; '') ;; *) usage >&2; exit 2 ;; esac
-  mkdir -p "$logs"; rm -f "$logs"/*.log
+  mkdir -p "$logs"; rm -f "$logs"/*.log "$logs/failures.txt"
   # shellcheck disable=SC2086 # one word per variable
   unset ${!HEADRACE_TEST_@}
   need_rust; need_python
@@ -37,6 +37,7 @@ run_tests() {
   fi
   phase check wheel test_wheel
   [ $result = failed ] || phase pytest python "$HEADRACE_HOME/venv/bin/python" -m pytest -q -rs "$root/pylib/tests" "$root/tests/astro_test.py" "$root/tests/faults"
+  [ $result = failed ] || [ $quick = 1 ] || phase pytest pages test_pages
   [ $result = failed ] || [ -z "$(spark_python)" ] || phase pytest spark test_spark
   if [ $quick = 0 ] && [ -x "$root/tests/airflow.sh" ]; then phase check airflow "$root/tests/airflow.sh"; fi
   summary
@@ -79,6 +80,15 @@ test_wheel() {
   wheel "$HEADRACE_HOME/wheels"
   python_packages "${packages[@]}"
   "$HEADRACE_HOME/venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$HEADRACE_HOME"/wheels/*.whl
+}
+
+# The dashboard in headless Chromium, which is installed where it is missing; screenshots are beside the logs.
+test_pages() {
+  need_chromium
+  python_packages playwright
+  export HEADRACE_UI_FOLDER=$logs/pages
+  rm -rf "$HEADRACE_UI_FOLDER"; mkdir -p "$HEADRACE_UI_FOLDER"
+  "$HEADRACE_HOME/venv/bin/python" -m pytest -q -rs -p no:cacheprovider "$root/tests/ui/commerce_test.py"
 }
 
 # PySpark in the environment of `./run bench spark`; it is large, so the tests use it only where it is.
@@ -125,10 +135,17 @@ phase() { # phase check|cargo|pytest NAME COMMAND...: sets `result`
   fi
   if [ "$kind" != check ] && [ $((ok + bad)) = 0 ]; then echo "no test ran" >>"$log"; result=failed; fi
   if [ $result = failed ] && [ "$bad" = 0 ]; then bad=1; fi
-  if [ "$bad" != 0 ]; then result=failed; tail -n 120 "$log"; echo "-- the whole output of $name: $log"; fi
+  if [ "$bad" != 0 ]; then result=failed; tail -n 120 "$log"; echo "-- the whole output of $name: $log"; failures "$name" "$log"; fi
   passed=$((passed + ok)) failed=$((failed + bad))
   rows+=("$(printf '%-14s %8d %8d %8d %8d   %s' "$name" "$seconds" "$ok" "$bad" "$skipped" "$result")")
   echo "   $result in $seconds s"
+}
+
+# What failed and why, for the end of the output: a log's last lines often show other tests than those that failed.
+failures() { # failures NAME LOG
+  { echo "-- failed in $1:"
+    grep -hE -A 4 '^(test .* \.\.\. FAILED|thread .* panicked at|FAILED |E   |error(\[|:))' "$2" | head -n 100 | cut -c 1-300
+  } >>"$logs/failures.txt"
 }
 
 count() { # count KIND LOG: passed, failed and skipped tests in the output of cargo or pytest
@@ -149,6 +166,7 @@ summary() {
   printf '%-14s %8d\n' total $SECONDS
   grep -hs '^SKIP' "$logs"/*.log | sort | uniq -c | sed 's/^ */skipped /' || true
   echo
+  if [ -s "$logs/failures.txt" ]; then cat "$logs/failures.txt"; echo; fi
   echo "$passed passed, $failed failed"
   [ $failed = 0 ]
 }

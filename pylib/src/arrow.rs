@@ -4,6 +4,7 @@
 //! <https://arrow.apache.org/docs/format/CStreamInterface.html>, and on the capsule's name for telling what is in it.
 #![expect(unsafe_code, reason = "the C interface is made of raw pointers")]
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 
 use headrace_core::Control;
@@ -23,6 +24,21 @@ const NAME: &CStr = c"arrow_array_stream";
 #[pyclass(frozen, module = "headrace")]
 pub(crate) struct ArrowTable {
     frame: DataFrame,
+    /// Columns of whole numbers that mean something else: decimals and times.
+    types: HashMap<String, ArrowDataType>,
+}
+
+impl ArrowTable {
+    /// A table whose columns of whole numbers are given out as decimals or times.
+    pub(crate) fn typed(frame: DataFrame, types: HashMap<String, ArrowDataType>) -> Self {
+        Self { frame, types }
+    }
+}
+
+impl From<DataFrame> for ArrowTable {
+    fn from(frame: DataFrame) -> Self {
+        Self { frame, types: HashMap::new() }
+    }
 }
 
 #[pymethods]
@@ -35,7 +51,7 @@ impl ArrowTable {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         drop(requested_schema);
-        PyCapsule::new_with_value(py, export(self.frame.clone()), NAME)
+        PyCapsule::new_with_value(py, export(self.frame.clone(), &self.types), NAME)
     }
 
     /// The names of the columns.
@@ -56,36 +72,56 @@ impl ArrowTable {
 /// Aggregates a table of message fields to the hourly table.
 #[pyfunction]
 pub(crate) fn recruitment_hourly(py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
-    transformed(py, import(frame, &one_pass::COLUMNS)?, one_pass::recruitment_hourly)
+    let frame = import(frame, &one_pass::COLUMNS)?;
+    transformed(py, move || one_pass::recruitment_hourly(&frame))
 }
 
 /// Aggregates message fields of some events to a part of the hourly table.
 #[pyfunction]
 pub(crate) fn recruitment_hourly_part(py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
-    transformed(py, import(frame, &one_pass::COLUMNS)?, one_pass::recruitment_hourly_part)
+    let frame = import(frame, &one_pass::COLUMNS)?;
+    transformed(py, move || one_pass::recruitment_hourly_part(&frame))
 }
 
 /// Adds parts of the hourly table up.
 #[pyfunction]
 pub(crate) fn recruitment_hourly_whole(py: Python<'_>, parts: &Bound<'_, PyAny>) -> PyResult<ArrowTable> {
-    transformed(py, import(parts, &one_pass::PART_COLUMNS)?, one_pass::recruitment_hourly_whole)
+    let parts = import(parts, &one_pass::PART_COLUMNS)?;
+    transformed(py, move || one_pass::recruitment_hourly_whole(&parts))
 }
 
 /// Runs a transform on a thread of the runtime, the interpreter released.
-fn transformed(
+pub(crate) fn transformed(
     py: Python<'_>,
-    frame: DataFrame,
-    transform: fn(&DataFrame) -> headrace_core::Result<DataFrame>,
+    transform: impl FnOnce() -> headrace_core::Result<DataFrame> + Send + 'static,
 ) -> PyResult<ArrowTable> {
-    let work = tokio::task::spawn_blocking;
-    let ended =
-        Caller::default().wait(py, &Control::default(), async move { work(move || transform(&frame)).await })?;
-    let frame = ended.map_err(|cause| crate::error::internal(&cause.to_string()))?.map_err(|error| raised(&error))?;
-    Ok(ArrowTable { frame })
+    detached(py, transform).map(ArrowTable::from)
 }
 
+/// Runs something on a thread of the runtime, the interpreter released.
+pub(crate) fn detached<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> headrace_core::Result<T> + Send + 'static,
+) -> PyResult<T> {
+    let ended =
+        Caller::default().wait(py, &Control::default(), async move { tokio::task::spawn_blocking(work).await })?;
+    ended.map_err(|cause| crate::error::internal(&cause.to_string()))?.map_err(|error| raised(&error))
+}
+
+/// What pandas calls the columns in which it sends a table's index.
+const INDEX: &str = "__index_level_";
+
 /// Reads the wanted columns of an object with `__arrow_c_stream__`; missing ones are left to the transform to miss.
-fn import(frame: &Bound<'_, PyAny>, wanted: &[&str]) -> PyResult<DataFrame> {
+pub(crate) fn import(frame: &Bound<'_, PyAny>, wanted: &[&str]) -> PyResult<DataFrame> {
+    import_where(frame, |name| wanted.contains(&name))
+}
+
+/// Reads all columns of an object with `__arrow_c_stream__`, but not the index of a pandas table.
+pub(crate) fn import_all(frame: &Bound<'_, PyAny>) -> PyResult<DataFrame> {
+    import_where(frame, |name| !name.starts_with(INDEX))
+}
+
+fn import_where(frame: &Bound<'_, PyAny>, wanted: impl Fn(&str) -> bool) -> PyResult<DataFrame> {
     let capsule = frame.call_method0("__arrow_c_stream__").map_err(|_| {
         bad_data("expected a table with __arrow_c_stream__: a pandas (2.2 or newer), Polars or PyArrow table")
     })?;
@@ -112,7 +148,7 @@ fn import(frame: &Bound<'_, PyAny>, wanted: &[&str]) -> PyResult<DataFrame> {
     let columns: PyResult<Vec<Column>> = fields
         .iter()
         .zip(chunks)
-        .filter(|(field, _)| wanted.contains(&field.name.as_str()))
+        .filter(|(field, _)| wanted(field.name.as_str()))
         .map(|(field, chunks)| column(field, chunks))
         .collect();
     DataFrame::new_infer_height(columns?).map_err(refused)
@@ -125,7 +161,8 @@ fn column(field: &ArrowField, mut chunks: Vec<Box<dyn Array>>) -> PyResult<Colum
     match dtype {
         Arrow::Utf8 | Arrow::LargeUtf8 | Arrow::Utf8View => {}
         Arrow::Int8 | Arrow::Int16 | Arrow::Int32 | Arrow::Int64 | Arrow::UInt32 | Arrow::UInt64 => {}
-        Arrow::Float32 | Arrow::Float64 | Arrow::Timestamp(..) => {}
+        Arrow::Float32 | Arrow::Float64 | Arrow::Timestamp(..) | Arrow::Duration(_) | Arrow::Date32 => {}
+        Arrow::Boolean | Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView => {}
         Arrow::UInt8 => (dtype, chunks) = (Arrow::Int64, widened::<u8>(&chunks)),
         Arrow::UInt16 => (dtype, chunks) = (Arrow::Int64, widened::<u16>(&chunks)),
         // A column without any value has no type; pandas sends it so.
@@ -133,7 +170,10 @@ fn column(field: &ArrowField, mut chunks: Vec<Box<dyn Array>>) -> PyResult<Colum
             let rows = chunks.iter().map(|chunk| chunk.len()).sum();
             return Ok(Series::full_null(name, rows, &DataType::Float64).into_column());
         }
-        other => return Err(bad_data(format!("column {name} has type {other:?}; cast it to text, integer or float"))),
+        other => {
+            let text = "cast it to text, integer, float or timestamp, or leave it out";
+            return Err(bad_data(format!("column {name} has type {other:?}; {text}")));
+        }
     }
     if chunks.is_empty() {
         chunks.push(polars_arrow::array::new_empty_array(dtype.clone()));
@@ -156,20 +196,43 @@ fn widened<N: polars_arrow::types::NativeType + Into<i64>>(chunks: &[Box<dyn Arr
 }
 
 /// Gives the stream of a table, in the types that every reader knows.
-fn export(mut frame: DataFrame) -> ArrowArrayStream {
+fn export(mut frame: DataFrame, types: &HashMap<String, ArrowDataType>) -> ArrowArrayStream {
     frame.rechunk_mut();
-    let fields: Vec<ArrowField> =
-        frame.columns().iter().map(|column| column.field().to_arrow(CompatLevel::oldest())).collect();
-    let dtype = ArrowDataType::Struct(fields);
+    let fields: Vec<ArrowField> = frame
+        .columns()
+        .iter()
+        .map(|column| {
+            let mut field = column.field().to_arrow(CompatLevel::oldest());
+            if let Some(dtype) = types.get(field.name.as_str()) {
+                field.dtype = dtype.clone();
+            }
+            field
+        })
+        .collect();
+    let dtype = ArrowDataType::Struct(fields.clone());
     let field = ArrowField::new("".into(), dtype.clone(), false);
     let batches: Vec<_> = frame
         .iter_chunks(CompatLevel::oldest(), false)
         .map(|batch| {
             let rows = batch.height();
-            StructArray::try_new(dtype.clone(), rows, batch.into_arrays(), None).map(|table| table.boxed())
+            let arrays =
+                batch.into_arrays().into_iter().zip(&fields).map(|(array, field)| meant(array, field)).collect();
+            StructArray::try_new(dtype.clone(), rows, arrays, None).map(|table| table.boxed())
         })
         .collect();
     export_iterator(Box::new(batches.into_iter()), field)
+}
+
+/// Whole numbers as what they mean.
+fn meant(array: Box<dyn Array>, field: &ArrowField) -> Box<dyn Array> {
+    match (&field.dtype, array.as_any().downcast_ref::<PrimitiveArray<i64>>()) {
+        (ArrowDataType::Decimal(..), Some(numbers)) => {
+            let wide: PrimitiveArray<i128> = numbers.iter().map(|number| number.copied().map(i128::from)).collect();
+            wide.to(field.dtype.clone()).boxed()
+        }
+        (ArrowDataType::Timestamp(..), Some(numbers)) => numbers.clone().to(field.dtype.clone()).boxed(),
+        _ => array,
+    }
 }
 
 fn refused(error: polars::error::PolarsError) -> PyErr {

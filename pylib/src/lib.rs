@@ -9,6 +9,8 @@ mod error;
 mod logs;
 mod runtime;
 mod step;
+mod tables;
+mod transforms;
 mod wait;
 
 use pyo3::prelude::*;
@@ -20,7 +22,15 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<arrow::ArrowTable>()?;
     module.add_function(wrap_pyfunction!(step::describe, module)?)?;
     module.add_function(wrap_pyfunction!(step::run_step, module)?)?;
+    module.add_function(wrap_pyfunction!(tables::commerce_table, module)?)?;
+    module.add_function(wrap_pyfunction!(tables::commerce_counters, module)?)?;
     module.add_function(wrap_pyfunction!(arrow::recruitment_hourly, module)?)?;
     module.add_function(wrap_pyfunction!(arrow::recruitment_hourly_part, module)?)?;
-    module.add_function(wrap_pyfunction!(arrow::recruitment_hourly_whole, module)?)
+    module.add_function(wrap_pyfunction!(arrow::recruitment_hourly_whole, module)?)?;
+    module.add_function(wrap_pyfunction!(transforms::tumbling_window, module)?)?;
+    module.add_function(wrap_pyfunction!(transforms::sliding_window, module)?)?;
+    module.add_function(wrap_pyfunction!(transforms::session_window, module)?)?;
+    module.add_function(wrap_pyfunction!(transforms::interval_join, module)?)?;
+    module.add_function(wrap_pyfunction!(transforms::attribute, module)?)?;
+    module.add_function(wrap_pyfunction!(transforms::deduplicate, module)?)
 }

@@ -13,6 +13,9 @@ __all__ = [
     "score",
     "rescore",
     "verify",
+    "dead_letters_list",
+    "dead_letters_show",
+    "dead_letters_replay",
 ]
 
 
@@ -292,3 +295,127 @@ def verify(
         "ledger": ledger,
     }
     return run("scoring", "verify", values, ["offers", "cache", "ledger"], token, on_progress)
+
+
+def dead_letters_list(
+    *,
+    offers: StoreUrl = "embedded:headrace-data",
+    ledger: StoreUrl | None = None,
+    reason: str | None = None,
+    limit: int = 100,
+    all: bool = False,
+    out: File | None = None,
+    token: CancellationToken | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """List refused registrations: their place in the topic and why they were refused.
+
+    Args:
+        offers: The offers, whose dead letters these are.
+        ledger: Where the letters are kept; as in `scoring score`.
+        reason: Only letters with this reason, such as `bad_child_age`.
+        limit: At most so many.
+        all: Settled ones too.
+        out: Also write them as JSON lines, for correcting the raw text and `replay --fixed`.
+        token: Stops the step from elsewhere.
+        on_progress: Called once a second with how far the step is.
+
+    Returns:
+        The report: counts of rows by fate, positions, facts.
+
+    Raises:
+        headrace.ConfigError: The set-up is wrong.
+        headrace.DataError: The input cannot be used.
+        headrace.ExternalError: Something outside failed; trying again can help.
+        headrace.Stopped: It was stopped, with its position committed.
+    """
+    values = {
+        "offers": offers,
+        "ledger": ledger,
+        "reason": reason,
+        "limit": limit,
+        "all": all,
+        "out": out,
+    }
+    return run("scoring", "dead-letters list", values, ["offers", "ledger"], token, on_progress)
+
+
+def dead_letters_show(
+    position: str,
+    *,
+    offers: StoreUrl = "embedded:headrace-data",
+    ledger: StoreUrl | None = None,
+    reason: str | None = None,
+    token: CancellationToken | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Show a refused registration with its raw text.
+
+    Args:
+        position: Its position, as listed: partition-offset.
+        offers: The offers, whose dead letters these are.
+        ledger: Where the letters are kept; as in `scoring score`.
+        reason: Only letters with this reason, such as `bad_child_age`.
+        token: Stops the step from elsewhere.
+        on_progress: Called once a second with how far the step is.
+
+    Returns:
+        The report: counts of rows by fate, positions, facts.
+
+    Raises:
+        headrace.ConfigError: The set-up is wrong.
+        headrace.DataError: The input cannot be used.
+        headrace.ExternalError: Something outside failed; trying again can help.
+        headrace.Stopped: It was stopped, with its position committed.
+    """
+    values = {
+        "position": position,
+        "offers": offers,
+        "ledger": ledger,
+        "reason": reason,
+    }
+    return run("scoring", "dead-letters show", values, ["offers", "ledger"], token, on_progress)
+
+
+def dead_letters_replay(
+    *,
+    offers: StoreUrl = "embedded:headrace-data",
+    ledger: StoreUrl | None = None,
+    reason: str | None = None,
+    cache: StoreUrl | None = None,
+    model: File | None = None,
+    fixed: File | None = None,
+    token: CancellationToken | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Score refused registrations again, as they are or corrected; a settled one is never replayed twice.
+
+    Args:
+        offers: The offers, whose dead letters these are.
+        ledger: Where the letters are kept; as in `scoring score`.
+        reason: Only letters with this reason, such as `bad_child_age`.
+        cache: The cache; the ledger's store if not given.
+        model: The model; the built-in one if not given.
+        fixed: Corrected letters as JSON lines with `source`, `position` and `raw` (as `list --out` writes them);
+            only these are replayed.
+        token: Stops the step from elsewhere.
+        on_progress: Called once a second with how far the step is.
+
+    Returns:
+        The report: counts of rows by fate, positions, facts.
+
+    Raises:
+        headrace.ConfigError: The set-up is wrong.
+        headrace.DataError: The input cannot be used.
+        headrace.ExternalError: Something outside failed; trying again can help.
+        headrace.Stopped: It was stopped, with its position committed.
+    """
+    values = {
+        "offers": offers,
+        "ledger": ledger,
+        "reason": reason,
+        "cache": cache,
+        "model": model,
+        "fixed": fixed,
+    }
+    return run("scoring", "dead-letters replay", values, ["offers", "ledger", "cache"], token, on_progress)

@@ -44,7 +44,7 @@ def run(step: Callable[..., Report], /, *arguments: Any, **values: Any) -> dict[
 
     token = CancellationToken()
     context = get_current_context()
-    stores = {key: value for key, value in values.items() if isinstance(value, str) and _STORE.match(value)}
+    stores = {key: value for key, value in values.items() if is_store(value)}
     urls = {key: store_url(value) for key, value in stores.items()}
 
     def call(on_progress: Callable[[Progress], None]) -> Report:
@@ -54,6 +54,11 @@ def run(step: Callable[..., Report], /, *arguments: Any, **values: Any) -> dict[
         report = outcome(call, context)
     tell_outlets(context, getattr(context.get("task"), "outlets", ()), report, stores)
     return report
+
+
+def is_store(value: object) -> bool:
+    """Whether a text names a store or a connection."""
+    return isinstance(value, str) and _STORE.match(value) is not None
 
 
 def outcome(call: Callable[[Callable[[Progress], None]], Report], context: Mapping[str, Any]) -> dict[str, Any]:

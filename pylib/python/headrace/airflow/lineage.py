@@ -44,13 +44,23 @@ def places(datasets: Iterable[Dataset], values: Mapping[str, Any]) -> list[Place
         value = values.get(dataset.parameter)
         if not value or any(values.get(other) not in wanted for other, wanted in (dataset.when or {}).items()):
             continue
-        name = _file(os.fspath(value)) if dataset.kind == "file" else _stored(str(value), dataset)
+        is_file = dataset.kind == "file" or str(value).startswith("file:")
+        name = _folder(os.fspath(value)) if is_file else _stored(str(value), dataset)
         found.append(Place(dataset.role, *name))
     return found
 
 
 def _file(path: str) -> tuple[str, str]:
     return "file", os.path.abspath(path)
+
+
+def _folder(place: str) -> tuple[str, str]:
+    """Namespace and name of a file or folder, on this machine or in a lake."""
+    scheme, _, rest = place.partition("://")
+    if scheme not in ("hdfs", "s3"):
+        return _file(place.removeprefix("file:").removeprefix("//") if place.startswith("file:") else place)
+    authority, _, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2].split(',')[0]}", f"/{path}" if scheme == "hdfs" else path or "/"
 
 
 def _stored(url: str, dataset: Dataset) -> tuple[str, str]:

@@ -84,7 +84,7 @@ class HeadraceOperator(BaseOperator):
         super().render_template_fields(context, jinja_env)
         from headrace.airflow.secrets import hide_in
 
-        for value in self._values("url").values():
+        for value in self._stores().values():
             hide_in(str(value))
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class HeadraceOperator(BaseOperator):
         system, name = self.headrace_step
         urls = [key for key, kind in self.headrace_parameters.items() if kind == "url"]
         values = self._values()
-        values |= {key: store_url(value) for key, value in values.items() if key in urls and isinstance(value, str)}
+        values |= {key: store_url(value) for key, value in self._stores().items() if isinstance(value, str)}
         self._report = None
         self._places = places(self.headrace_datasets, {key: _run.word(value, key in urls) for key, value in values.items()})
 
@@ -108,7 +108,7 @@ class HeadraceOperator(BaseOperator):
 
         try:
             self._report = outcome(call, context)
-            tell_outlets(context, self.outlets, self._report, self._values("url"))
+            tell_outlets(context, self.outlets, self._report, self._stores())
             return self._report
         finally:
             if self._killed is not None:
@@ -127,7 +127,16 @@ class HeadraceOperator(BaseOperator):
 
         return facets(self._places, self._report)
 
-    def _values(self, only: str | None = None) -> dict[str, Any]:
+    def _stores(self) -> dict[str, Any]:
+        """The stores among what was given; a text that may also be a file counts when it names a store or connection."""
+        from headrace.airflow.execution import is_store
+
+        kinds = self.headrace_parameters
+        return {
+            name: value for name, value in self._values().items() if kinds[name] == "url" or (kinds[name] == "str" and is_store(value))
+        }
+
+    def _values(self) -> dict[str, Any]:
         """What was given, by name of the step's parameter."""
         from headrace.airflow.execution import flag
 
@@ -136,7 +145,7 @@ class HeadraceOperator(BaseOperator):
             value = getattr(self, field)
             if kind == "bool" and isinstance(value, str):
                 value = flag(name, value)
-            if value is not None and value != "" and only in (None, kind):
+            if value is not None and value != "":
                 values[name] = value
         return values
 

@@ -17,6 +17,9 @@ __all__ = [
     "ScoringScoreOperator",
     "ScoringRescoreOperator",
     "ScoringVerifyOperator",
+    "ScoringDeadLettersListOperator",
+    "ScoringDeadLettersShowOperator",
+    "ScoringDeadLettersReplayOperator",
 ]
 
 
@@ -381,3 +384,156 @@ class ScoringVerifyOperator(HeadraceOperator):
         self.offers = offers
         self.cache = cache
         self.ledger = ledger
+
+
+class ScoringDeadLettersListOperator(HeadraceOperator):
+    """List refused registrations: their place in the topic and why they were refused.
+
+    Args:
+        offers: The offers, whose dead letters these are, or conn:ID/PATH.
+        ledger: Where the letters are kept; as in `scoring score`, or conn:ID/PATH.
+        reason: Only letters with this reason, such as `bad_child_age`.
+        limit: At most so many.
+        all: Settled ones too.
+        out: Also write them as JSON lines, for correcting the raw text and `replay --fixed`.
+    """
+
+    headrace_step = ("scoring", "dead-letters list")
+    headrace_parameters = {
+        "offers": "url",
+        "ledger": "url",
+        "reason": "str",
+        "limit": "int",
+        "all": "bool",
+        "out": "path",
+    }
+    template_fields = (
+        "offers",
+        "ledger",
+        "reason",
+        "limit",
+        "all",
+        "out",
+    )
+    headrace_datasets = (
+        Dataset("out", "output", "file"),
+    )
+    custom_operator_name = "headrace scoring dead-letters list"
+
+    def __init__(
+        self,
+        *,
+        offers: StoreUrl = "embedded:headrace-data",
+        ledger: StoreUrl | None = None,
+        reason: str | None = None,
+        limit: int | str = 100,
+        all: bool | str = False,
+        out: File | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.offers = offers
+        self.ledger = ledger
+        self.reason = reason
+        self.limit = limit
+        self.all = all
+        self.out = out
+
+
+class ScoringDeadLettersShowOperator(HeadraceOperator):
+    """Show a refused registration with its raw text.
+
+    Args:
+        position: Its position, as listed: partition-offset.
+        offers: The offers, whose dead letters these are, or conn:ID/PATH.
+        ledger: Where the letters are kept; as in `scoring score`, or conn:ID/PATH.
+        reason: Only letters with this reason, such as `bad_child_age`.
+    """
+
+    headrace_step = ("scoring", "dead-letters show")
+    headrace_parameters = {
+        "position": "str",
+        "offers": "url",
+        "ledger": "url",
+        "reason": "str",
+    }
+    template_fields = (
+        "position",
+        "offers",
+        "ledger",
+        "reason",
+    )
+    custom_operator_name = "headrace scoring dead-letters show"
+
+    def __init__(
+        self,
+        *,
+        position: str,
+        offers: StoreUrl = "embedded:headrace-data",
+        ledger: StoreUrl | None = None,
+        reason: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.position = position
+        self.offers = offers
+        self.ledger = ledger
+        self.reason = reason
+
+
+class ScoringDeadLettersReplayOperator(HeadraceOperator):
+    """Score refused registrations again, as they are or corrected; a settled one is never replayed twice.
+
+    Args:
+        offers: The offers, whose dead letters these are, or conn:ID/PATH.
+        ledger: Where the letters are kept; as in `scoring score`, or conn:ID/PATH.
+        reason: Only letters with this reason, such as `bad_child_age`.
+        cache: The cache; the ledger's store if not given, or conn:ID/PATH.
+        model: The model; the built-in one if not given.
+        fixed: Corrected letters as JSON lines with `source`, `position` and `raw` (as `list --out` writes them);
+            only these are replayed.
+    """
+
+    headrace_step = ("scoring", "dead-letters replay")
+    headrace_parameters = {
+        "offers": "url",
+        "ledger": "url",
+        "reason": "str",
+        "cache": "url",
+        "model": "path",
+        "fixed": "path",
+    }
+    template_fields = (
+        "offers",
+        "ledger",
+        "reason",
+        "cache",
+        "model",
+        "fixed",
+    )
+    headrace_datasets = (
+        Dataset("fixed", "input", "file"),
+        Dataset("model", "input", "file"),
+        Dataset("offers", "output", "table", "personal_offer"),
+        Dataset("cache", "output", "table", "offer_cache"),
+    )
+    custom_operator_name = "headrace scoring dead-letters replay"
+
+    def __init__(
+        self,
+        *,
+        offers: StoreUrl = "embedded:headrace-data",
+        ledger: StoreUrl | None = None,
+        reason: str | None = None,
+        cache: StoreUrl | None = None,
+        model: File | None = None,
+        fixed: File | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.offers = offers
+        self.ledger = ledger
+        self.reason = reason
+        self.cache = cache
+        self.model = model
+        self.fixed = fixed
