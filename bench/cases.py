@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from commerce import commerce
 from results import Case
+from scoring import scoring
 from stack import FOLDER, HOME, ROOT, SCRATCH, Run, Stack, say, script
 
 REAL_ROWS, REAL_DAYS = 6_766, 190
@@ -382,4 +384,6 @@ CASES: dict[str, Callable[[Stack, Size], Case]] = {
     "clean": clean,
     "exactly-once": exactly_once,
     "spark": spark,
+    "scoring": scoring,
+    "commerce": commerce,
 }

@@ -1,4 +1,4 @@
-"""Measures the recruitment steps and what they replace, side by side: `./run bench [CASE...] [--rows N]`."""
+"""Measures the steps and what they replace, side by side: `./run bench [CASE...] [--rows N]`."""
 
 from __future__ import annotations
 
