@@ -137,8 +137,7 @@ async fn readers_see_one_version_of_a_file_that_is_replaced() {
         let seen = watch(&url, look, async |number| {
             lake.write(&name, &numbers(), &[version(number)]).await.unwrap();
         });
-        let seen = seen.await;
-        assert!(seen.is_sorted() && seen.len() > 3, "{}: {seen:?}", lake.name());
+        assert_in_order(&url, &seen.await, 40);
         assert_eq!(lake.list(&path("tables")).await.unwrap().len(), 1);
     }
 }
@@ -163,8 +162,7 @@ async fn readers_see_whole_beginnings_of_a_day_that_grows() {
             let frame = number_rows((number - 1) * 7..number * 7);
             lake.append(&name, &numbers(), &[frame], number).await.unwrap();
         });
-        let seen = seen.await;
-        assert!(seen.is_sorted() && seen.len() > 3, "{}: {seen:?}", lake.name());
+        assert_in_order(&url, &seen.await, 40 * 7);
         assert_eq!(lake.list(&day).await.unwrap().len(), 4, "forty times in files of ten");
     }
 }
@@ -199,6 +197,12 @@ async fn watch(
         seen
     };
     futures::join!(changes, looks).1
+}
+
+/// What was seen goes forward and ends with the last change. How often a slow server could be asked meanwhile is not for the test to say.
+fn assert_in_order(url: &StoreUrl, seen: &[i64], last: i64) {
+    let often_enough = url.scheme != "file" || seen.len() > 3;
+    assert!(seen.is_sorted() && often_enough && seen.last() == Some(&last), "{}: {seen:?}", url.scheme);
 }
 
 /// Workers that know nothing of each other add to one file: whatever was confirmed is in it.
