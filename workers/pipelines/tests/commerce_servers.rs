@@ -29,8 +29,8 @@ fn on_servers(store: &str, lake: &str, unique: &str) -> Place {
     Place { store: format!("{store}/{unique}"), archive: format!("{lake}/{unique}"), ..place }
 }
 
-/// Streams the same events from Kafka by two workers into servers, and by one from the embedded log into the embedded store.
-async fn same_as_embedded(kafka: &str, place: &Place, unique: &str) {
+/// Streams the same events from Kafka by some workers, with batches of so many rows, into servers, and by one from the embedded log into the embedded store.
+async fn same_as_embedded(kafka: &str, place: &Place, unique: &str, workers: &[u64]) {
     let start = time_text(clock::now_us() - 2_000 * 1_000_000);
     let simulate =
         |to: &str| json!({ "to": to, "events": 20_000, "seed": 3, "start": start, "users": 60, "spread": "33m" });
@@ -40,7 +40,8 @@ async fn same_as_embedded(kafka: &str, place: &Place, unique: &str) {
     run("simulate", simulate(&embedded.store)).await.unwrap();
     let stream = |from: &str, place: &Place, rows: u64| json!({ "from": from, "store": place.store, "archive": place.archive, "batch_rows": rows, "group": unique });
     run("stream", stream(&embedded.store, &embedded, 50_000)).await.unwrap();
-    let workers = [1_000, 1_700].map(|rows| tokio::spawn(run("stream", stream(&events, place, rows))));
+    let workers: Vec<_> =
+        workers.iter().map(|rows| tokio::spawn(run("stream", stream(&events, place, *rows)))).collect();
     for worker in workers {
         assert_eq!(worker.await.unwrap().unwrap().outcome, Outcome::Complete);
     }
@@ -66,7 +67,7 @@ async fn kafka_mariadb_and_hdfs() {
         return;
     };
     let unique = unique("shop");
-    same_as_embedded(&kafka, &on_servers(&mariadb, &hdfs, &unique), &unique).await;
+    same_as_embedded(&kafka, &on_servers(&mariadb, &hdfs, &unique), &unique, &[1_000, 1_700]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,5 +81,6 @@ async fn kafka_mysql_and_s3() {
     let (bucket, options) = s3.split_once('?').unwrap_or((&s3, ""));
     let place = on_servers(&mysql, bucket, &unique);
     let place = Place { archive: format!("{}?{options}", place.archive), ..place };
-    same_as_embedded(&kafka, &place, &unique).await;
+    // One worker: S3Proxy may answer a conditional read with another version, which S3 promises not to.
+    same_as_embedded(&kafka, &place, &unique, &[1_000]).await;
 }
