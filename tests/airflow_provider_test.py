@@ -21,6 +21,7 @@ import headrace
 from headrace import _native, recruitment
 from headrace.airflow import execution, get_provider_info, secrets, splits, store_url
 from headrace.airflow.operator import HeadraceOperator, markdown
+from headrace.airflow.operators import commerce as commerce_operators
 from headrace.airflow.operators import recruitment as operators
 from headrace.airflow.operators import scoring as scoring_operators
 
@@ -54,7 +55,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 def test_there_is_an_operator_for_every_step_with_all_parameters_as_templates() -> None:
     steps = {(step["system"], step["name"]): step for step in json.loads(_native.describe())}
     found = {}
-    for module, name in ((module, name) for module in (operators, scoring_operators) for name in module.__all__):
+    for module, name in ((module, name) for module in (operators, scoring_operators, commerce_operators) for name in module.__all__):
         kind = getattr(module, name)
         found[kind.headrace_step] = kind
         # A parameter with the name of something that operators have would overwrite it.
