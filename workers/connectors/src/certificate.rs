@@ -1,4 +1,5 @@
-//! Tells a certificate that is not trusted from a server that cannot be reached, for connectors whose clients hide it.
+//! What is beneath the errors of clients that wrap them: the cause, and whether it is a certificate that is not trusted rather than a
+//! server that cannot be reached.
 
 use std::error::Error as StdError;
 
@@ -15,4 +16,13 @@ pub(crate) fn is_refused(error: &(dyn StdError + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The cause beneath all wrappings, which says most.
+pub(crate) fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause
 }

@@ -9,3 +9,4 @@ pub mod kafka;
 pub mod lake;
 pub mod mysql;
 pub mod redis;
+mod tls;

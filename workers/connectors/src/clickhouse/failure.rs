@@ -1,7 +1,5 @@
 //! What the server says, turned into the kinds of errors. Anything not known here counts as external: trying again does no harm.
 
-use std::error::Error as StdError;
-
 use headrace_core::Error;
 
 /// As much of a server's text as goes into an error.
@@ -50,15 +48,6 @@ fn said(text: &str) -> String {
 fn code(text: &str) -> Option<u32> {
     let rest = text.strip_prefix("Code: ")?;
     rest[..rest.find(|letter: char| !letter.is_ascii_digit())?].parse().ok()
-}
-
-/// The cause beneath all wrappings, which says most.
-pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! that of an insert, whose body is the rows. The password is sent as a header only.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,8 +17,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::failure;
 
@@ -60,7 +57,7 @@ impl Http {
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         connector.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(url.option("tls_ca"), is_secure)?)
+            .with_tls_config(crate::tls::client("clickhouses", url.option("tls_ca"), is_secure)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -132,7 +129,7 @@ impl Http {
 
     /// The error of a request that got no whole answer.
     fn lost(&self, context: &str, error: impl StdError + Send + Sync + 'static) -> Error {
-        let reason = failure::innermost(&error);
+        let reason = crate::certificate::innermost(&error).to_string();
         if crate::certificate::is_refused(&error) {
             let advice = "give the certificate authority of the server by tls_ca=FILE";
             return Error::configuration(format!("{context}: {reason}; {advice}"));
@@ -149,31 +146,4 @@ fn authorization(url: &StoreUrl) -> Result<Option<header::HeaderValue>> {
         .map_err(|_| Error::configuration("clickhouse: user and password cannot be sent"))?;
     value.set_sensitive(true);
     Ok(Some(value))
-}
-
-/// The client side of TLS, trusting the given file of authorities or else those of the system.
-fn tls(authorities: Option<&str>, is_secure: bool) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = authorities {
-        let unusable = |error: String| Error::configuration(format!("cannot use tls_ca {path}: {error}"));
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))? {
-            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(unusable("it holds no certificate in PEM form".to_owned()));
-        }
-    } else if is_secure {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Error::configuration(
-                "clickhouses: this system has no file of trusted authorities; give one with tls_ca=FILE",
-            ));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::configuration(format!("cannot set up TLS: {error}")))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

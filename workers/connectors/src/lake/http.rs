@@ -1,11 +1,9 @@
 //! HTTP for the client of S3: our pool of connections and our TLS instead of the ones it would bring along.
 
-use std::error::Error as StdError;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headrace_core::{Error, Result};
+use headrace_core::Result;
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -17,8 +15,6 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody,
     HttpService,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 /// Longer than any answer may take to begin; after that the server counts as lost.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -42,7 +38,7 @@ impl Pool {
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         connector.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(authorities, is_secure)?)
+            .with_tls_config(crate::tls::client("s3", authorities, is_secure)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -84,40 +80,4 @@ fn lost(error: hyper_util::client::legacy::Error) -> HttpError {
         HttpErrorKind::Interrupted
     };
     HttpError::new(kind, error)
-}
-
-/// The cause beneath all wrappings, which says most.
-pub(super) fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause
-}
-
-/// The client side of TLS, trusting the given file of authorities or else those of the system.
-fn tls(authorities: Option<&str>, is_secure: bool) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = authorities {
-        let unusable = |error: String| Error::configuration(format!("cannot use tls_ca {path}: {error}"));
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))? {
-            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(unusable("it holds no certificate in PEM form".to_owned()));
-        }
-    } else if is_secure {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Error::configuration(
-                "s3: this system has no file of trusted authorities; give one with tls_ca=FILE",
-            ));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::configuration(format!("cannot set up TLS: {error}")))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

@@ -15,7 +15,7 @@ use object_store::{
 };
 
 use super::Listed;
-use super::http::{Pool, innermost};
+use super::http::Pool;
 use super::path::LakePath;
 use super::place::{Expected, Opened, Place, Upload};
 
@@ -293,7 +293,7 @@ fn retry() -> RetryConfig {
 /// The kind of an error of the client, and what the server said of it.
 fn failed(context: &str, what: &str, error: S3Error) -> Error {
     let context = if what.is_empty() { context.to_owned() } else { format!("{what} {context}") };
-    let cause = innermost(&error);
+    let cause = crate::certificate::innermost(&error);
     if crate::certificate::is_refused(&error) {
         let advice = "give the certificate authority of the server by tls_ca=FILE";
         return Error::configuration(format!("{context}: {cause}; {advice}"));
