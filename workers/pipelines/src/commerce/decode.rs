@@ -13,6 +13,7 @@ use polars::prelude::{
 
 use super::event::{self, Event, Kind};
 use super::reason::Refusal;
+use crate::dead_letters::message_letter::MessageLetter;
 
 /// The arrival in microseconds, where the source knows it better than the broker's milliseconds (`Int64`).
 pub const ARRIVAL_US: &str = "arrival_us";
@@ -41,6 +42,21 @@ pub struct Refused {
     pub raw: Option<Vec<u8>>,
     /// Why.
     pub refusal: Refusal,
+}
+
+impl Refused {
+    /// As a dead letter.
+    pub(super) fn letter(&self) -> MessageLetter<'_> {
+        MessageLetter {
+            topic: &self.place.topic,
+            partition: self.place.partition,
+            offset: self.place.offset,
+            key: self.key.as_deref(),
+            raw: self.raw.as_deref(),
+            reason: self.refusal.reason.as_str(),
+            detail: &self.refusal.detail,
+        }
+    }
 }
 
 /// The checked events of a batch; those that repeat others are still among them.

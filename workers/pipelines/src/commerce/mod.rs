@@ -5,7 +5,6 @@ pub mod alerts;
 pub mod archive;
 pub mod checks;
 pub mod content;
-mod dead_letter_message;
 pub mod decode;
 pub mod event;
 pub mod export;

@@ -30,7 +30,8 @@ use super::quality::Quality;
 use super::schema::{ABANDONED_TOPIC, DEAD_LETTER_TOPIC, PEAKS_TOPIC, Schema};
 use super::stream_state::{Judgement, Metric, StreamState};
 use super::sums::{Sums, ints, names};
-use super::{alerts, dead_letter_message, peaks, timers};
+use super::{alerts, peaks, timers};
+use crate::dead_letters::message_letter;
 use crate::id_index::{self, IdIndex};
 
 /// Memory for blocks of ids.
@@ -187,7 +188,7 @@ impl StreamWork {
         let refused = || decoded.refused.iter().chain(&accepted.conflicting);
         let letters: Vec<DeadLetter> = refused().map(|event| letter(event, now_us)).collect();
         dead_letter::write(unit, &self.schema.dead_letters, &letters).await?;
-        self.send(unit, DEAD_LETTER_TOPIC, &dead_letter_message::frame(refused(), now_us)?).await
+        self.send(unit, DEAD_LETTER_TOPIC, &message_letter::frame(refused().map(Refused::letter), now_us)?).await
     }
 
     async fn send(&self, unit: &mut dyn Unit, topic: &str, messages: &DataFrame) -> Result<()> {

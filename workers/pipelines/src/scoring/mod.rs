@@ -4,7 +4,7 @@
 //! - [`model`], [`linear`], [`onnx`], [`offer`]: what a model makes of it;
 //! - [`scored`]: both for a batch, as a pure function; [`shadow`]: a second model beside it;
 //! - [`classify`], [`seen_values`], [`offer_versions`]: what is new, what is repeated and what comes late;
-//! - [`score_sink`], [`targets`], [`schema`], [`frames`], [`cache_value`], [`dead_letter_message`]: what is written where;
+//! - [`score_sink`], [`targets`], [`schema`], [`frames`], [`cache_value`]: what is written where;
 //! - [`dead_letter_replay`]: refused messages once more;
 //! - [`distribution`], [`profile`], [`drift`]: whether registrations are still those that a model was trained on;
 //! - [`agreement`], [`pages`]: whether all of that agrees;
@@ -13,7 +13,6 @@
 pub mod agreement;
 pub mod cache_value;
 pub mod classify;
-pub mod dead_letter_message;
 pub mod dead_letter_replay;
 pub mod distribution;
 pub mod drift;

@@ -21,7 +21,6 @@ use headrace_core::{Counts, Partition, Result, clock, failpoint, failpoint::Poin
 use xxhash_rust::xxh3::Xxh3;
 
 use super::classify::{Classified, classify};
-use super::dead_letter_message;
 use super::frames::{self, Offer};
 use super::offer_versions::{self, OfferVersions};
 use super::profile::{self, Profile};
@@ -29,6 +28,7 @@ use super::scored::{RefusedMessage, ScoredBatch, ScoredRegistration};
 use super::seen_values::{self, SeenValues};
 use super::shadow::Differences;
 use super::targets::{Target, Targets};
+use crate::dead_letters::message_letter;
 
 /// How often the profile is written while a topic is followed.
 const PROFILE_EVERY: Duration = Duration::from_secs(5);
@@ -175,7 +175,8 @@ impl ScoreWork {
         let letters: Vec<DeadLetter> = refused.iter().map(|message| self.letter(message)).collect();
         dead_letter::write(unit, &self.targets.schema.dead_letters, &letters).await?;
         let Some((log, topic)) = &self.dead_letter_topic else { return Ok(()) };
-        let messages = dead_letter_message::frame(&self.topic, refused, letters[0].failed_at_us)?;
+        let refused = refused.iter().map(|message| message.letter(&self.topic));
+        let messages = message_letter::frame(refused, letters[0].failed_at_us)?;
         // Where log and ledger are one place, a message sent beside the unit would wait for the unit to end.
         let same_place = self.targets.ledger.name() == log.name();
         if !(same_place && unit.append(topic, &messages).await?) {

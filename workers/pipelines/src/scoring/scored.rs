@@ -13,6 +13,7 @@ use super::model::Model;
 use super::offer::Scores;
 use super::registration::{self, OLDEST, Refusal, Registration};
 use super::shadow::Differences;
+use crate::dead_letters::message_letter::MessageLetter;
 
 /// A registration with its scores and its place in the topic.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,21 @@ pub struct RefusedMessage {
     pub raw: Option<Vec<u8>>,
     /// Why it was refused.
     pub refusal: Refusal,
+}
+
+impl RefusedMessage {
+    /// As a dead letter of a topic.
+    pub(super) fn letter<'a>(&'a self, topic: &'a str) -> MessageLetter<'a> {
+        MessageLetter {
+            topic,
+            partition: self.partition,
+            offset: self.offset,
+            key: self.key.as_deref(),
+            raw: self.raw.as_deref(),
+            reason: self.refusal.reason,
+            detail: &self.refusal.detail,
+        }
+    }
 }
 
 /// What became of a batch of messages.
