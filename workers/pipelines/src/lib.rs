@@ -3,6 +3,7 @@
 //! - [`steps`]: the one list of all steps;
 //! - [`stores`]: opens what a store URL names;
 //! - [`reading`]: reads tables and sources whole;
+//! - [`random`]: numbers for simulations; [`parsing`]: values of options;
 //! - [`dead_letters`]: refused rows, listed and put through their step again;
 //! - [`id_index`]: which event ids a scope has seen;
 //! - [`recruitment`]: campaign performance from a tracking log;
@@ -12,6 +13,8 @@
 pub mod commerce;
 pub mod dead_letters;
 pub mod id_index;
+pub(crate) mod parsing;
+pub mod random;
 pub mod reading;
 pub mod recruitment;
 pub mod scoring;

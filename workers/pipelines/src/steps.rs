@@ -6,9 +6,10 @@ use headrace_core::position::Reached;
 use headrace_core::report::Outcome;
 use headrace_core::retry::Backoff;
 use headrace_core::run::Finished;
-use headrace_core::step::Step;
+use headrace_core::step::{Parameters, Step};
 use headrace_core::store::Store;
 use headrace_core::{Control, Counts, Error, Partition, Position, Report, Result, StoreUrl};
+use serde_json::Value;
 
 /// All steps, system by system, in the order people use them.
 pub fn steps() -> Vec<Step> {
@@ -16,6 +17,24 @@ pub fn steps() -> Vec<Step> {
     steps.extend(crate::scoring::steps::steps());
     steps.extend(crate::commerce::steps::steps());
     steps
+}
+
+/// Runs one step with some parameters and the defaults of the others.
+pub(crate) async fn run_step<P: Parameters>(values: Value, control: &Control) -> Result<Report> {
+    let Value::Object(values) = values else { return Err(Error::configuration("parameters are no object")) };
+    Step::of::<P>().run_values(&values, control.clone()).await
+}
+
+/// Runs the next one of several steps and keeps its report; false when it was stopped, and no other shall follow.
+pub(crate) async fn run_next<P: Parameters>(
+    values: Value,
+    control: &Control,
+    reports: &mut Vec<Report>,
+) -> Result<bool> {
+    let report = run_step::<P>(values, control).await?;
+    let goes_on = report.outcome != Outcome::Stopped;
+    reports.push(report);
+    Ok(goes_on && !control.is_stopping())
 }
 
 /// A report of what a run did.

@@ -10,7 +10,7 @@ use commerce_common::place::{Place, quality, tables};
 use commerce_common::{TABLES, assert_golden, exported, lines, own, run, shared, write_lines};
 use headrace_core::report::Outcome;
 use headrace_pipelines::commerce::file_source::Line;
-use headrace_pipelines::scoring::simulate::Random;
+use headrace_pipelines::random::Random;
 use serde_json::{Value, json};
 
 fn below(random: &mut Random, bound: usize) -> usize {

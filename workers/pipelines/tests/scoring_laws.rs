@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use headrace_core::clock;
 use headrace_core::retry::Backoff;
+use headrace_pipelines::random::Random;
 use headrace_pipelines::scoring::classify::classify;
 use headrace_pipelines::scoring::model::ModelFile;
 use headrace_pipelines::scoring::registration::read;
 use headrace_pipelines::scoring::scored;
-use headrace_pipelines::scoring::simulate::{Random, Simulation};
+use headrace_pipelines::scoring::simulate::Simulation;
 use proptest::prelude::*;
 use scoring_common::{Record, assert_agrees, frame, layouts, placed, score, scored_all, written};
 

@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use headrace_core::clock;
+use headrace_pipelines::random::Random;
 use headrace_pipelines::scoring::linear::LinearModel;
 use headrace_pipelines::scoring::offer::TARGETS;
 use headrace_pipelines::scoring::registration::{CATEGORIES, Registration, normal};
-use headrace_pipelines::scoring::simulate::{Features, Random};
+use headrace_pipelines::scoring::simulate::Features;
 use serde_json::{Value, json};
 
 const SEED: u64 = 20_250_116;

@@ -9,7 +9,7 @@ use headrace_transforms::civil::{self, SECOND_US};
 
 use super::event::Kind;
 use super::reason::Reason;
-use crate::scoring::simulate::Random;
+use crate::random::Random;
 
 const CATEGORIES: [&str; 4] = ["Tech", "Home", "Sports", "Fashion"];
 /// City, province, latitude and longitude.

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use headrace_core::report::{Outcome, TextTable};
-use headrace_core::step::{Parameters, Step};
+use headrace_core::step::Parameters;
 use headrace_core::{Control, Error, Report, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Simulate, Stream, Verify};
 use crate::commerce::export::{Shown, all};
 use crate::commerce::schema::Schema;
+use crate::steps::run_next;
 use crate::stores::open_warehouse;
 
 /// Minutes shown.
@@ -33,22 +34,13 @@ pub struct Demo {
     pub live: Option<f64>,
 }
 
-/// Runs one step with some parameters and the defaults of the others; false when it was stopped.
-async fn step<P: Parameters>(values: Value, control: &Control, reports: &mut Vec<Report>) -> Result<bool> {
-    let Value::Object(values) = values else { return Err(Error::configuration("parameters are no object")) };
-    let report = Step::of::<P>().run_values(&values, control.clone()).await?;
-    let goes_on = report.outcome != Outcome::Stopped;
-    reports.push(report);
-    Ok(goes_on && !control.is_stopping())
-}
-
 impl Demo {
     async fn run_steps(&self, url: &str, archive: &str, control: &Control, reports: &mut Vec<Report>) -> Result<bool> {
         let simulate = json!({ "to": url, "events": self.events, "seed": self.seed });
         let stream = json!({ "from": url, "store": url, "archive": archive });
-        Ok(step::<Simulate>(simulate, control, reports).await?
-            && step::<Stream>(stream, control, reports).await?
-            && step::<Verify>(json!({ "store": url, "archive": archive }), control, reports).await?)
+        Ok(run_next::<Simulate>(simulate, control, reports).await?
+            && run_next::<Stream>(stream, control, reports).await?
+            && run_next::<Verify>(json!({ "store": url, "archive": archive }), control, reports).await?)
     }
 
     /// Simulates and streams until stopped.
@@ -56,8 +48,8 @@ impl Demo {
         let simulate = json!({ "to": url, "events": 0, "rate": rate, "seed": self.seed.wrapping_add(1) });
         let stream = json!({ "from": url, "store": url, "archive": archive, "follow": true });
         let (mut sent, mut streamed) = (Vec::new(), Vec::new());
-        let sending = step::<Simulate>(simulate, control, &mut sent);
-        let streaming = step::<Stream>(stream, control, &mut streamed);
+        let sending = run_next::<Simulate>(simulate, control, &mut sent);
+        let streaming = run_next::<Stream>(stream, control, &mut streamed);
         tokio::try_join!(sending, streaming).map(drop)
     }
 }

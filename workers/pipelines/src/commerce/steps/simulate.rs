@@ -63,22 +63,17 @@ pub struct Simulate {
     #[arg(long, default_value_t = 20)]
     pub products: u64,
     /// The share of events that come minutes late, 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value = "0.03", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0.03", value_parser = crate::parsing::share)]
     pub late: f64,
     /// The share of events that come twice.
-    #[arg(long, value_name = "SHARE", default_value = "0.02", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0.02", value_parser = crate::parsing::share)]
     pub duplicates: f64,
     /// The share of broken events.
-    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = crate::parsing::share)]
     pub malformed: f64,
     /// Partitions of the topics, if they have to be created.
     #[arg(long, default_value_t = PARTITIONS)]
     pub partitions: i32,
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "expected a share such as 0.01")?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("the share must be from 0 to 1".into()) }
 }
 
 fn parse_time(text: &str) -> Result<i64, String> {

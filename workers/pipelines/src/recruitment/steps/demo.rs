@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use headrace_core::report::{Outcome, TextTable};
-use headrace_core::step::{Parameters, Step};
+use headrace_core::step::Parameters;
 use headrace_core::{Control, Error, Report, Result, StoreUrl};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Clean, Export, Jobs, Load, Replay, Simulate, Verify};
 use crate::recruitment::companies::Companies;
 use crate::recruitment::html::{self, Summary};
 use crate::recruitment::quality;
 use crate::recruitment::schema::{RawSchema, ResultSchema, job_table};
+use crate::steps::run_step;
 use crate::stores::open_warehouse;
 
 /// Runs the whole job.
@@ -45,12 +46,6 @@ pub struct Demo {
 /// Above so many rows the messages are not written to a file again.
 const MESSAGES_LIMIT: u64 = 1_000_000;
 
-/// Runs one step with some parameters and the defaults of the others.
-async fn step<P: Parameters>(values: Value, control: &Control) -> Result<Report> {
-    let values = values.as_object().cloned().unwrap_or_default();
-    Step::of::<P>().run_values(&values, control.clone()).await
-}
-
 fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| Error::configuration(format!("{} is not UTF-8", path.display())))
 }
@@ -63,19 +58,19 @@ impl Demo {
         let values = json!({
             "directory": text(&self.dir)?, "rows": self.rows, "seed": self.seed, "defects": self.defects,
         });
-        steps.push(step::<Simulate>(values, control).await?);
+        steps.push(run_step::<Simulate>(values, control).await?);
         Ok((self.dir.join("tracking.csv"), self.dir.join("job.csv")))
     }
 
     /// Runs the steps one after the other; false when one was stopped.
     async fn run_steps(&self, url: &str, control: &Control, steps: &mut Vec<Report>) -> Result<bool> {
         let (tracking, jobs) = self.input(control, steps).await?;
-        steps.push(step::<Load>(json!({ "file": text(&tracking)?, "to": url }), control).await?);
-        steps.push(step::<Jobs>(json!({ "file": text(&jobs)?, "to": url }), control).await?);
-        steps.push(step::<Replay>(json!({ "from": url, "to": url }), control).await?);
-        steps.push(step::<Clean>(json!({ "from": url, "jobs": url, "to": url }), control).await?);
+        steps.push(run_step::<Load>(json!({ "file": text(&tracking)?, "to": url }), control).await?);
+        steps.push(run_step::<Jobs>(json!({ "file": text(&jobs)?, "to": url }), control).await?);
+        steps.push(run_step::<Replay>(json!({ "from": url, "to": url }), control).await?);
+        steps.push(run_step::<Clean>(json!({ "from": url, "jobs": url, "to": url }), control).await?);
         if !control.is_stopping() {
-            steps.push(step::<Verify>(json!({ "raw": url, "log": url, "result": url }), control).await?);
+            steps.push(run_step::<Verify>(json!({ "raw": url, "log": url, "result": url }), control).await?);
         }
         Ok(steps.iter().all(|report| report.outcome != Outcome::Stopped))
     }
@@ -92,7 +87,7 @@ impl Demo {
             files.push(self.dir.join("messages.jsonl"));
         }
         for (kind, file) in kinds.into_iter().zip(&files) {
-            step::<Export>(json!({ "from": url, "out": text(file)?, "what": kind }), control).await?;
+            run_step::<Export>(json!({ "from": url, "out": text(file)?, "what": kind }), control).await?;
         }
         Ok(files)
     }

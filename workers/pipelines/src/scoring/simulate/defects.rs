@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Random, envelope};
+use super::envelope;
+use crate::random::Random;
 
 /// What a message can be refused for, in alphabetical order.
 pub const REASONS: [&str; 27] = [

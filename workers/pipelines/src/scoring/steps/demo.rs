@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use headrace_core::report::{Outcome, TextTable};
-use headrace_core::step::{Parameters, Step};
+use headrace_core::step::Parameters;
 use headrace_core::{Control, Error, Report, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Score, Send, Verify};
 use crate::scoring::frames::{self, Offer};
 use crate::scoring::pages::TargetPages;
 use crate::scoring::registration::Registration;
 use crate::scoring::targets::Targets;
+use crate::steps::run_next;
 
 /// Offers shown.
 const SHOWN: usize = 12;
@@ -27,7 +28,7 @@ pub struct Demo {
     #[arg(long, default_value_t = 20_000)]
     pub count: u64,
     /// The share of broken registrations, 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = super::send::parse_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = crate::parsing::share)]
     pub defects: f64,
     /// Seed of the simulation.
     #[arg(long, default_value_t = 1)]
@@ -37,24 +38,15 @@ pub struct Demo {
     pub model: Option<PathBuf>,
 }
 
-/// Runs one step with some parameters and the defaults of the others; false when it was stopped.
-async fn step<P: Parameters>(values: Value, control: &Control, reports: &mut Vec<Report>) -> Result<bool> {
-    let Value::Object(values) = values else { return Err(Error::configuration("parameters are no object")) };
-    let report = Step::of::<P>().run_values(&values, control.clone()).await?;
-    let goes_on = report.outcome != Outcome::Stopped;
-    reports.push(report);
-    Ok(goes_on && !control.is_stopping())
-}
-
 impl Demo {
     async fn run_steps(&self, url: &str, control: &Control, reports: &mut Vec<Report>) -> Result<bool> {
         // Varied users registered at a fixed time: a second demo sends the same bytes, and every one is a duplicate.
         let send = json!({ "to": url, "count": self.count, "varied": true, "seed": self.seed, "defects": self.defects,
             "start": "2025-01-16 04:00:00" });
         let score = json!({ "from": url, "offers": url, "model": self.model });
-        Ok(step::<Send>(send, control, reports).await?
-            && step::<Score>(score, control, reports).await?
-            && step::<Verify>(json!({ "offers": url }), control, reports).await?)
+        Ok(run_next::<Send>(send, control, reports).await?
+            && run_next::<Score>(score, control, reports).await?
+            && run_next::<Verify>(json!({ "offers": url }), control, reports).await?)
     }
 
     /// The first offers with what they were made from.
@@ -82,8 +74,8 @@ fn row(offer: &Offer, registration: &Registration) -> Vec<String> {
     let functions = offer.scores.selected_functions();
     vec![
         offer.user_id.to_string(),
-        country.clone(),
-        phone.clone(),
+        country.to_string(),
+        phone.to_string(),
         format!("{}, {child_phone}", registration.child_age),
         format!("{:.2}", offer.scores.cost()),
         format!("{:.1}", offer.scores.subscription()),

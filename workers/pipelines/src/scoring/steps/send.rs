@@ -44,7 +44,7 @@ pub struct Send {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// The share of broken registrations, 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = crate::parsing::share)]
     pub defects: f64,
     /// The first user; the others follow.
     #[arg(long, default_value_t = 1)]
@@ -61,11 +61,6 @@ pub struct Send {
 fn parse_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number of registrations per second")?;
     if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("the rate must be greater than 0".into()) }
-}
-
-pub(super) fn parse_share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "expected a share such as 0.01")?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("the share must be from 0 to 1".into()) }
 }
 
 /// Parses a time to milliseconds.
@@ -172,14 +167,12 @@ impl Parameters for Send {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_rate, parse_share, parse_time};
+    use super::{parse_rate, parse_time};
 
     #[test]
-    fn rates_shares_and_times_are_checked() {
+    fn rates_and_times_are_checked() {
         assert_eq!(parse_rate("2.5"), Ok(2.5));
         assert!(parse_rate("0").is_err() && parse_rate("fast").is_err() && parse_rate("inf").is_err());
-        assert_eq!(parse_share("0.5"), Ok(0.5));
-        assert!(parse_share("1.1").is_err() && parse_share("NaN").is_err());
         assert_eq!(parse_time("2025-01-16T04:00:00Z"), Ok(1_737_000_000_000));
         assert_eq!(parse_time("2025-01-16 04:00:00"), Ok(1_737_000_000_000));
         assert!(parse_time("2025-01-16").is_err());
