@@ -16,6 +16,9 @@ __all__ = [
     "recompute",
     "export",
     "verify",
+    "dead_letters_list",
+    "dead_letters_show",
+    "dead_letters_replay",
     "counters",
     "read_table",
 ]
@@ -343,3 +346,116 @@ def verify(
         "archive": archive,
     }
     return run("commerce", "verify", values, ["store"], token, on_progress)
+
+
+def dead_letters_list(
+    *,
+    store: StoreUrl = "embedded:headrace-data",
+    reason: str | None = None,
+    limit: int = 100,
+    all: bool = False,
+    out: File | None = None,
+    token: CancellationToken | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """List refused events: their place in their topic and why they were refused.
+
+    Args:
+        store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY.
+        reason: Only letters with this reason, such as `bad_price`.
+        limit: At most so many.
+        all: Settled ones too.
+        out: Also write them as JSON lines, for correcting the raw text and `replay --fixed`.
+        token: Stops the step from elsewhere.
+        on_progress: Called once a second with how far the step is.
+
+    Returns:
+        The report: counts of rows by fate, positions, facts.
+
+    Raises:
+        headrace.ConfigError: The set-up is wrong.
+        headrace.DataError: The input cannot be used.
+        headrace.ExternalError: Something outside failed; trying again can help.
+        headrace.Stopped: It was stopped, with its position committed.
+    """
+    values = {
+        "store": store,
+        "reason": reason,
+        "limit": limit,
+        "all": all,
+        "out": out,
+    }
+    return run("commerce", "dead-letters list", values, ["store"], token, on_progress)
+
+
+def dead_letters_show(
+    position: str,
+    *,
+    store: StoreUrl = "embedded:headrace-data",
+    reason: str | None = None,
+    token: CancellationToken | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Show refused events with their raw text.
+
+    Args:
+        position: The position, as listed: partition-offset. Each topic may have a letter there.
+        store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY.
+        reason: Only letters with this reason, such as `bad_price`.
+        token: Stops the step from elsewhere.
+        on_progress: Called once a second with how far the step is.
+
+    Returns:
+        The report: counts of rows by fate, positions, facts.
+
+    Raises:
+        headrace.ConfigError: The set-up is wrong.
+        headrace.DataError: The input cannot be used.
+        headrace.ExternalError: Something outside failed; trying again can help.
+        headrace.Stopped: It was stopped, with its position committed.
+    """
+    values = {
+        "position": position,
+        "store": store,
+        "reason": reason,
+    }
+    return run("commerce", "dead-letters show", values, ["store"], token, on_progress)
+
+
+def dead_letters_replay(
+    *,
+    store: StoreUrl = "embedded:headrace-data",
+    reason: str | None = None,
+    archive: str = "file:headrace-data/ecommerce",
+    fixed: File | None = None,
+    token: CancellationToken | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Stream refused events again, as they are or corrected; a settled one is never replayed twice.
+
+    Args:
+        store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY.
+        reason: Only letters with this reason, such as `bad_price`.
+        archive: The archive, as in `commerce stream`: file:DIRECTORY, hdfs://HOST/PATH, s3://BUCKET/PREFIX, or
+            `none`.
+        fixed: Corrected letters as JSON lines with `source`, `position` and `raw` (as `list --out` writes them);
+            only these are replayed.
+        token: Stops the step from elsewhere.
+        on_progress: Called once a second with how far the step is.
+
+    Returns:
+        The report: counts of rows by fate, positions, facts.
+
+    Raises:
+        headrace.ConfigError: The set-up is wrong.
+        headrace.DataError: The input cannot be used.
+        headrace.ExternalError: Something outside failed; trying again can help.
+        headrace.Stopped: It was stopped, with its position committed.
+    """
+    values = {
+        "store": store,
+        "reason": reason,
+        "archive": archive,
+        "fixed": fixed,
+    }
+    return run("commerce", "dead-letters replay", values, ["store"], token, on_progress)

@@ -2,10 +2,9 @@
 
 use headrace_transforms::ids::Verdict;
 
-use super::decode::{Decoded, Place, Refused, texts};
+use super::decode::{Decoded, Refused, texts};
 use super::reason::Reason;
 use headrace_core::Result;
-use headrace_core::batch::message_columns::{KEY, OFFSET, PARTITION, TOPIC, VALUE};
 
 /// A batch's checked events by fate.
 #[derive(Debug, Default)]
@@ -43,17 +42,7 @@ pub(super) fn accept(decoded: &Decoded, verdicts: &[Verdict]) -> Result<Accepted
 }
 
 fn conflicting(decoded: &Decoded, row: usize) -> Result<Refused> {
-    let (rows, raw, message) = (&decoded.rows, &decoded.raw, decoded.messages[row]);
-    let id = texts(rows, "event_id")?.get(row).unwrap_or_default();
-    Ok(Refused {
-        place: Place {
-            topic: texts(rows, TOPIC)?.get(row).unwrap_or_default().to_owned(),
-            partition: rows.column(PARTITION)?.i32()?.get(row).unwrap_or_default(),
-            offset: rows.column(OFFSET)?.i64()?.get(row).unwrap_or_default(),
-        },
-        arrival_us: decoded.arrivals_us[row],
-        key: raw.column(KEY)?.binary()?.get(message).map(<[u8]>::to_vec),
-        raw: raw.column(VALUE)?.binary()?.get(message).map(<[u8]>::to_vec),
-        refusal: Reason::ConflictingDuplicate.because(format!("event {id} came before, with other content")),
-    })
+    let id = texts(&decoded.rows, "event_id")?.get(row).unwrap_or_default();
+    let refusal = Reason::ConflictingDuplicate.because(format!("event {id} came before, with other content"));
+    decoded.refuse(row, refusal)
 }

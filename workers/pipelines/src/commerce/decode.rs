@@ -80,6 +80,25 @@ pub struct Decoded {
 }
 
 impl Decoded {
+    /// A checked event as a refused one, for what checking it alone could not tell.
+    ///
+    /// # Errors
+    /// When a column is missing.
+    pub(super) fn refuse(&self, row: usize, refusal: Refusal) -> Result<Refused> {
+        let (rows, raw, message) = (&self.rows, &self.raw, self.messages[row]);
+        Ok(Refused {
+            place: Place {
+                topic: texts(rows, TOPIC)?.get(row).unwrap_or_default().to_owned(),
+                partition: rows.column(PARTITION)?.i32()?.get(row).unwrap_or_default(),
+                offset: rows.column(OFFSET)?.i64()?.get(row).unwrap_or_default(),
+            },
+            arrival_us: self.arrivals_us[row],
+            key: raw.column(KEY)?.binary()?.get(message).map(<[u8]>::to_vec),
+            raw: raw.column(VALUE)?.binary()?.get(message).map(<[u8]>::to_vec),
+            refusal,
+        })
+    }
+
     /// No events at all.
     ///
     /// # Errors

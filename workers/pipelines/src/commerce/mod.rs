@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod archive;
 pub mod checks;
 pub mod content;
+pub mod dead_letter_replay;
 pub mod decode;
 pub mod event;
 pub mod export;

@@ -9,8 +9,12 @@ use polars::prelude::DataFrame;
 use super::accept::Accepted;
 use super::decode::{Decoded, Refused, texts};
 use super::event::Kind;
+use super::reason::Reason;
 use super::stream_state::{Judgement, Metric, minute_floor};
 use super::sums::{ints, names};
+
+/// The class of all events.
+const READ: &str = "read";
 
 /// The counter of accepted events of a kind.
 fn accepted_counter(kind: Kind) -> &'static str {
@@ -65,9 +69,19 @@ impl Quality {
         }
         quality.counts.class("pairs", pairs as u64);
         quality.counts.read = (decoded.kinds.len() + decoded.refused.len()) as u64;
-        decoded.arrivals_us.iter().for_each(|arrival| quality.count(*arrival, "read"));
-        decoded.refused.iter().for_each(|refused| quality.count(refused.arrival_us, "read"));
+        decoded.arrivals_us.iter().for_each(|arrival| quality.count(*arrival, READ));
+        decoded.refused.iter().for_each(|refused| quality.count(refused.arrival_us, READ));
         Ok(quality)
+    }
+
+    /// Takes these events for ones that were refused before, for the reasons given with their arrivals: they are not read once more,
+    /// and no longer what they were counted as.
+    pub fn settle(&mut self, before: impl Iterator<Item = (i64, Reason)>) {
+        self.by_minute.retain(|(_, class), _| *class != READ);
+        for (arrival_us, reason) in before {
+            *self.by_minute.entry((minute_floor(arrival_us), reason.counter())).or_default() -= 1;
+        }
+        self.by_minute.retain(|_, count| *count != 0);
     }
 
     fn refused(&mut self, refused: &Refused) {

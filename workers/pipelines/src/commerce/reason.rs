@@ -26,6 +26,11 @@ macro_rules! reasons {
                 match self { $(Self::$name => $word,)* }
             }
 
+            /// The reason that a word stands for.
+            pub fn of(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+            }
+
             /// The counter's name.
             pub fn counter(self) -> &'static str {
                 match self { $(Self::$name => concat!("dead_letter:", $word),)* }

@@ -57,6 +57,8 @@ pub struct Schema {
     pub quality_per_minute: Table,
     /// Refused events.
     pub dead_letters: Table,
+    /// When refused events arrived, which they are judged by when they come again.
+    pub dead_letter_arrivals: Table,
 }
 
 impl Schema {
@@ -95,6 +97,7 @@ impl Schema {
                 "count",
             )?,
             dead_letters: dead_letter::table(Ident::new(&format!("{prefix}commerce_dead_letters"))?)?,
+            dead_letter_arrivals: arrivals(table("commerce_dead_letter_arrivals")?)?,
             prefix,
         })
     }
@@ -117,6 +120,7 @@ impl Schema {
             &self.demand_peaks,
             &self.quality_per_minute,
             &self.dead_letters,
+            &self.dead_letter_arrivals,
         ]
     }
 
@@ -202,6 +206,16 @@ fn abandoned(table: Table) -> Result<Table> {
         Kind::DateTime,
         false,
         Merge::Replace,
+    )
+}
+
+/// By the key of the letter, which keeps no time of arrival itself.
+fn arrivals(table: Table) -> Result<Table> {
+    table.key("source", Kind::Name(512))?.key("position", Kind::Name(64))?.column(
+        "arrived_at",
+        Kind::DateTime,
+        false,
+        Merge::First,
     )
 }
 

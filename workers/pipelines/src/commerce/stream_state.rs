@@ -83,6 +83,10 @@ pub fn minute_floor(time_us: i64) -> i64 {
     time_us - time_us.rem_euclid(MINUTE_US)
 }
 
+fn minutes() -> Result<Tumbling> {
+    Tumbling::new(MINUTE_US).map_err(|error| Error::configuration(error.to_string()))
+}
+
 fn less(watermark: Option<i64>, delay_us: i64) -> Option<i64> {
     watermark.map(|watermark| watermark - delay_us)
 }
@@ -138,7 +142,7 @@ impl StreamState {
         let times = decoded.rows.column("timestamp")?.i64()?;
         let topics = texts(&decoded.rows, "topic")?;
         let partitions = decoded.rows.column("partition")?.i32()?;
-        let minute = Tumbling::new(MINUTE_US).map_err(|error| Error::configuration(error.to_string()))?;
+        let minute = minutes()?;
         let mut judgement = Judgement { events: Vec::with_capacity(accepted.len()), ..Judgement::default() };
         let mut slots: HashMap<(&str, i32), (usize, usize), foldhash::fast::RandomState> = HashMap::default();
         for &row in accepted {
@@ -151,11 +155,7 @@ impl StreamState {
                     let name = if decoded.is_sequence { String::new() } else { format!("{}-{}", place.0, place.1) };
                     (self.purchases.slot(&name), self.carts.slot(&name))
                 });
-                let join_watermark = self.join_watermark();
-                if let Some(watermark) = join_watermark.filter(|watermark| time_us < *watermark) {
-                    judged.late_for_join = true;
-                    judgement.late.push((row, Metric::Funnel, watermark));
-                }
+                self.judge_for_join(&mut judged, &mut judgement);
                 // What is in another kind's topic is no sign of how far that topic's partition has come.
                 let counts = decoded.is_sequence || kind.is_topic(place.0);
                 if kind == Kind::Purchase {
@@ -168,6 +168,53 @@ impl StreamState {
             judgement.events.push(judged);
         }
         Ok(judgement)
+    }
+
+    /// Judges accepted rows that were refused when it was their turn. They are judged by the watermarks as they stand, and move none:
+    /// how far their partitions have come is for the stream to say. So they close no minute either.
+    ///
+    /// # Errors
+    /// When a column is missing.
+    pub fn judge_again(&mut self, decoded: &Decoded, accepted: &[usize]) -> Result<Judgement> {
+        let times = decoded.rows.column("timestamp")?.i64()?;
+        let minute = minutes()?;
+        let mut judgement = Judgement { events: Vec::with_capacity(accepted.len()), ..Judgement::default() };
+        for &row in accepted {
+            let time_us = times.get(row).unwrap_or_default();
+            let mut judged = Judged { row, time_us, late_for_sales: false, late_for_join: false };
+            if decoded.kinds[row] != Kind::View {
+                self.judge_for_join(&mut judged, &mut judgement);
+            }
+            if decoded.kinds[row] == Kind::Purchase {
+                self.judge_for_sales(minute.window(time_us), self.sales_watermark(), &mut judged, &mut judgement);
+            }
+            judgement.events.push(judged);
+        }
+        Ok(judgement)
+    }
+
+    fn judge_for_join(&self, judged: &mut Judged, judgement: &mut Judgement) {
+        if let Some(watermark) = self.join_watermark().filter(|watermark| judged.time_us < *watermark) {
+            judged.late_for_join = true;
+            judgement.late.push((judged.row, Metric::Funnel, watermark));
+        }
+    }
+
+    fn judge_for_sales(
+        &mut self,
+        window: Window,
+        watermark: Option<i64>,
+        judged: &mut Judged,
+        judgement: &mut Judgement,
+    ) {
+        self.first_minute_us.get_or_insert(window.start_us);
+        match watermark.filter(|_| window.is_closed(watermark)) {
+            Some(watermark) => {
+                judged.late_for_sales = true;
+                judgement.late.push((judged.row, Metric::Sales, watermark));
+            }
+            None => self.open.open(window),
+        }
     }
 
     fn purchase(
@@ -186,15 +233,7 @@ impl StreamState {
             }
         };
         let (before, after) = (less(advance.before, SALES_DELAY_US), less(advance.after, SALES_DELAY_US));
-        let window = minute.window(judged.time_us);
-        self.first_minute_us.get_or_insert(window.start_us);
-        match before.filter(|_| window.is_closed(before)) {
-            Some(watermark) => {
-                judged.late_for_sales = true;
-                judgement.late.push((judged.row, Metric::Sales, watermark));
-            }
-            None => self.open.open(window),
-        }
+        self.judge_for_sales(minute.window(judged.time_us), before, judged, judgement);
         judgement.closings.extend(self.open.close(after).into_iter().map(|window| (window, judged.row)));
     }
 

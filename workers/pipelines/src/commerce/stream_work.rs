@@ -5,7 +5,7 @@
 //! Ordering: units of one scope follow each other, so state read in a unit is never stale. Memory: the batch, the state of its keys,
 //! and the index of ids ([`IdIndex`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use headrace_core::store::{Store, Unit};
 use headrace_core::table::{Table, Value};
 use headrace_core::{Claim, Counts, Partition, Result, clock};
 use headrace_transforms::civil::SECOND_US;
+use headrace_transforms::ids::Verdict;
 use headrace_transforms::window::Window;
 use polars::prelude::{BooleanChunked, DataFrame, NewChunkedArray};
 
@@ -37,7 +38,7 @@ use crate::id_index::{self, IdIndex};
 /// Memory for blocks of ids.
 const ID_BYTES: usize = 24 << 20;
 /// How long ids are remembered behind the newest event time: longer than an event may be late.
-const ID_HORIZON: Duration = Duration::from_secs(25 * 3_600);
+pub(super) const ID_HORIZON: Duration = Duration::from_secs(25 * 3_600);
 /// The state space of the stream's own blob.
 pub const SPACE: &str = "stream";
 
@@ -77,12 +78,12 @@ impl Messages {
 /// What the stream step does with its batches.
 pub struct StreamWork {
     store: Arc<dyn Store>,
-    schema: Schema,
+    pub(super) schema: Schema,
     /// The log the events come from: positions in one log say nothing about another.
     log: String,
     messages: Option<Messages>,
     archive: Option<Archive>,
-    ids: IdIndex,
+    pub(super) ids: IdIndex,
     /// The partitions this worker has claimed, and when.
     claimed: BTreeMap<String, i64>,
     /// Whether partitions may be idle for a reason other than this worker's start.
@@ -110,8 +111,7 @@ impl StreamWork {
 
     async fn apply(&mut self, unit: &mut dyn Unit, decoded: &Decoded) -> Result<(Counts, Changes)> {
         let now_us = clock::now_us();
-        let state = Keyed::read(unit, SPACE, [0]).await?;
-        let mut stream = state.get(0).map(StreamState::from_bytes).transpose()?.unwrap_or_default();
+        let (state, mut stream) = read_stream(unit).await?;
         if !self.resumed {
             stream.resume(now_us);
         }
@@ -126,6 +126,21 @@ impl StreamWork {
         self.write_late(unit, decoded, &judgement).await?;
         self.send(unit, ABANDONED_TOPIC, &alerts::abandoned(&funnel.abandoned)?).await?;
         self.write_dead_letters(unit, decoded, &accepted, now_us).await?;
+        let changes = self.keep(unit, decoded, &accepted, &verdicts, &stream, now_us).await?;
+        state.write(unit, vec![(0, Some(stream.to_bytes()))]).await?;
+        Ok((quality.counts, changes))
+    }
+
+    /// Keeps a batch's new events for the archive, and their ids.
+    pub(super) async fn keep(
+        &mut self,
+        unit: &mut dyn Unit,
+        decoded: &Decoded,
+        accepted: &Accepted,
+        verdicts: &[Verdict],
+        stream: &StreamState,
+        now_us: i64,
+    ) -> Result<Changes> {
         if let Some(archive) = &mut self.archive {
             let mut is_new = vec![false; decoded.kinds.len()];
             accepted.rows.iter().for_each(|row| is_new[*row] = true);
@@ -133,12 +148,11 @@ impl StreamWork {
             archive.keep(unit, &decoded.rows.filter(&mask)?, now_us).await?;
         }
         let newest = stream.newest_us().map_or(i64::MIN, |newest| newest.div_euclid(SECOND_US));
-        let ids = self.ids.write(unit, &decoded.ids, &verdicts, newest).await?;
-        state.write(unit, vec![(0, Some(stream.to_bytes()))]).await?;
-        Ok((quality.counts, Changes { ids }))
+        let ids = self.ids.write(unit, &decoded.ids, verdicts, newest).await?;
+        Ok(Changes { ids })
     }
 
-    async fn write_sums(
+    pub(super) async fn write_sums(
         &self,
         unit: &mut dyn Unit,
         decoded: &Decoded,
@@ -161,7 +175,7 @@ impl StreamWork {
         self.send(unit, PEAKS_TOPIC, &alerts::peaks(&peaks)?).await
     }
 
-    async fn write_late(&self, unit: &mut dyn Unit, decoded: &Decoded, judgement: &Judgement) -> Result<()> {
+    pub(super) async fn write_late(&self, unit: &mut dyn Unit, decoded: &Decoded, judgement: &Judgement) -> Result<()> {
         let (rows, late) = (&decoded.rows, &judgement.late);
         let (topics, ids) = (texts(rows, "topic")?, texts(rows, "event_id")?);
         let (partitions, offsets) = (rows.column("partition")?.i32()?, rows.column("offset")?.i64()?);
@@ -188,6 +202,8 @@ impl StreamWork {
         let refused = || decoded.refused.iter().chain(&accepted.conflicting);
         let letters: Vec<DeadLetter> = refused().map(|event| letter(event, now_us)).collect();
         dead_letter::write(unit, &self.schema.dead_letters, &letters).await?;
+        let arrivals: Vec<i64> = refused().map(|event| event.arrival_us).collect();
+        upsert(unit, &self.schema.dead_letter_arrivals, &arrival_rows(&letters, arrivals)?).await?;
         self.send(unit, DEAD_LETTER_TOPIC, &message_letter::frame(refused().map(Refused::letter), now_us)?).await
     }
 
@@ -204,6 +220,25 @@ fn letter(event: &Refused, now_us: i64) -> DeadLetter {
     let (reason, detail) = (event.refusal.reason.as_str(), event.refusal.detail.clone());
     let letter = DeadLetter::refused(&event.place.topic, place, reason, detail, event.raw.clone());
     DeadLetter { key: event.key.clone(), failed_at_us: now_us, ..letter }
+}
+
+fn arrival_rows(letters: &[DeadLetter], arrivals_us: Vec<i64>) -> Result<DataFrame> {
+    let columns = vec![
+        names("source", letters.iter().map(|letter| letter.source.as_str())),
+        names("position", letters.iter().map(|letter| letter.position.as_str())),
+        ints("arrived_at", arrivals_us.into_iter()),
+    ];
+    Ok(DataFrame::new(letters.len(), columns)?)
+}
+
+/// Reads the state of the stream as of a unit, with what it is written through again.
+///
+/// # Errors
+/// When the store fails, or what is stored is damaged.
+pub(super) async fn read_stream(unit: &mut dyn Unit) -> Result<(Keyed, StreamState)> {
+    let state = Keyed::read(unit, SPACE, [0]).await?;
+    let stream = state.get(0).map(StreamState::from_bytes).transpose()?.unwrap_or_default();
+    Ok((state, stream))
 }
 
 /// Upserts rows, if there are any.
@@ -271,10 +306,9 @@ pub async fn join(
     grouped: &mut Grouped,
     woken: timers::Woken,
 ) -> Result<FunnelRows> {
-    let fired: BTreeSet<i64> = woken.minutes;
     grouped.wake(woken.keys);
     let state = Keyed::read(unit, funnel::SPACE, grouped.keys()).await?;
-    let changes = funnel::apply(&state, grouped, decoded, judgement, stream.join_watermark(), &fired)?;
+    let changes = funnel::apply(&state, grouped, decoded, judgement, woken.watermark, &woken.minutes)?;
     state.write(unit, changes.blobs).await?;
     timers::set(unit, stream, changes.timers).await?;
     let rows = changes.rows;

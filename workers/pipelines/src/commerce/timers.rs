@@ -30,6 +30,8 @@ pub struct Woken {
     pub minutes: BTreeSet<i64>,
     /// The keys, each once.
     pub keys: BTreeSet<i64>,
+    /// How far time has come for keys; none where it stands still.
+    pub watermark: Option<i64>,
 }
 
 /// Takes the keys whose time has come.
@@ -39,6 +41,7 @@ pub struct Woken {
 pub async fn ring(unit: &mut dyn Unit, stream: &mut StreamState, until: Until) -> Result<Woken> {
     let mut woken = Woken::default();
     let Some(watermark) = stream.join_watermark() else { return Ok(woken) };
+    woken.watermark = Some(watermark);
     let limit = if until == Until::Now { watermark + MINUTE_US } else { watermark };
     let mut dropped = Vec::new();
     while let Some(&minute) = stream.timers.first() {

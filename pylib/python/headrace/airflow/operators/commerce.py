@@ -19,6 +19,9 @@ __all__ = [
     "CommerceRecomputeOperator",
     "CommerceExportOperator",
     "CommerceVerifyOperator",
+    "CommerceDeadLettersListOperator",
+    "CommerceDeadLettersShowOperator",
+    "CommerceDeadLettersReplayOperator",
 ]
 
 
@@ -424,3 +427,139 @@ class CommerceVerifyOperator(HeadraceOperator):
         super().__init__(**kwargs)
         self.store = store
         self.archive = archive
+
+
+class CommerceDeadLettersListOperator(HeadraceOperator):
+    """List refused events: their place in their topic and why they were refused.
+
+    Args:
+        store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY,
+            or conn:ID/PATH.
+        reason: Only letters with this reason, such as `bad_price`.
+        limit: At most so many.
+        all: Settled ones too.
+        out: Also write them as JSON lines, for correcting the raw text and `replay --fixed`.
+    """
+
+    headrace_step = ("commerce", "dead-letters list")
+    headrace_parameters = {
+        "store": "url",
+        "reason": "str",
+        "limit": "int",
+        "all": "bool",
+        "out": "path",
+    }
+    template_fields = (
+        "store",
+        "reason",
+        "limit",
+        "all",
+        "out",
+    )
+    headrace_datasets = (
+        Dataset("out", "output", "file"),
+    )
+    custom_operator_name = "headrace commerce dead-letters list"
+
+    def __init__(
+        self,
+        *,
+        store: StoreUrl = "embedded:headrace-data",
+        reason: str | None = None,
+        limit: int | str = 100,
+        all: bool | str = False,
+        out: File | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.store = store
+        self.reason = reason
+        self.limit = limit
+        self.all = all
+        self.out = out
+
+
+class CommerceDeadLettersShowOperator(HeadraceOperator):
+    """Show refused events with their raw text.
+
+    Args:
+        position: The position, as listed: partition-offset. Each topic may have a letter there.
+        store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY,
+            or conn:ID/PATH.
+        reason: Only letters with this reason, such as `bad_price`.
+    """
+
+    headrace_step = ("commerce", "dead-letters show")
+    headrace_parameters = {
+        "position": "str",
+        "store": "url",
+        "reason": "str",
+    }
+    template_fields = (
+        "position",
+        "store",
+        "reason",
+    )
+    custom_operator_name = "headrace commerce dead-letters show"
+
+    def __init__(
+        self,
+        *,
+        position: str,
+        store: StoreUrl = "embedded:headrace-data",
+        reason: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.position = position
+        self.store = store
+        self.reason = reason
+
+
+class CommerceDeadLettersReplayOperator(HeadraceOperator):
+    """Stream refused events again, as they are or corrected; a settled one is never replayed twice.
+
+    Args:
+        store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY,
+            or conn:ID/PATH.
+        reason: Only letters with this reason, such as `bad_price`.
+        archive: The archive, as in `commerce stream`: file:DIRECTORY, hdfs://HOST/PATH, s3://BUCKET/PREFIX, or
+            `none`.
+        fixed: Corrected letters as JSON lines with `source`, `position` and `raw` (as `list --out` writes them);
+            only these are replayed.
+    """
+
+    headrace_step = ("commerce", "dead-letters replay")
+    headrace_parameters = {
+        "store": "url",
+        "reason": "str",
+        "archive": "str",
+        "fixed": "path",
+    }
+    template_fields = (
+        "store",
+        "reason",
+        "archive",
+        "fixed",
+    )
+    headrace_datasets = (
+        Dataset("fixed", "input", "file"),
+        Dataset("store", "output", "table", "sales_per_minute"),
+        Dataset("archive", "output", "file"),
+    )
+    custom_operator_name = "headrace commerce dead-letters replay"
+
+    def __init__(
+        self,
+        *,
+        store: StoreUrl = "embedded:headrace-data",
+        reason: str | None = None,
+        archive: str = "file:headrace-data/ecommerce",
+        fixed: File | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.store = store
+        self.reason = reason
+        self.archive = archive
+        self.fixed = fixed

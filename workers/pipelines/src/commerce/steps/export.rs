@@ -116,11 +116,13 @@ async fn closings(store: &dyn Store, schema: &Schema) -> Result<String> {
     Ok(out)
 }
 
+/// The events that are refused; one that a replay has settled is what it became.
 async fn dead_letters(store: &dyn Store, schema: &Schema) -> Result<String> {
     let rows = whole(store, &schema.dead_letters).await?;
     let (topics, places) = (rows.column("source")?.str()?, rows.column("position")?.str()?);
-    let reasons = rows.column("reason")?.str()?;
+    let (reasons, settled) = (rows.column("reason")?.str()?, rows.column("settled_at")?.i64()?);
     let mut lines: Vec<(String, i64, i64, String)> = (0..rows.height())
+        .filter(|row| settled.get(*row).is_none())
         .map(|row| {
             let (partition, offset) = places.get(row).and_then(|place| place.split_once('-')).unwrap_or_default();
             let number = |text: &str| text.parse().unwrap_or_default();

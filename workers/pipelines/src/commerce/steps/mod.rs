@@ -2,6 +2,7 @@
 
 mod compact;
 mod create;
+mod dead_letters;
 mod demo;
 mod export;
 mod recompute;
@@ -13,6 +14,7 @@ use headrace_core::step::{Holds, Step};
 
 pub use compact::Compact;
 pub use create::Create;
+pub use dead_letters::{ListDeadLetters, ReplayDeadLetters, ShowDeadLetters};
 pub use demo::Demo;
 pub use export::Export;
 pub use recompute::Recompute;
@@ -37,5 +39,11 @@ pub fn steps() -> Vec<Step> {
         Step::of::<Recompute>().reads("archive", Holds::File).reads("store", sales),
         Step::of::<Export>().reads("store", sales).writes("out", Holds::File),
         Step::of::<Verify>().reads("store", sales).reads("archive", Holds::File),
+        Step::of::<ListDeadLetters>().writes("out", Holds::File),
+        Step::of::<ShowDeadLetters>(),
+        Step::of::<ReplayDeadLetters>()
+            .reads("fixed", Holds::File)
+            .writes("store", sales)
+            .writes("archive", Holds::File),
     ]
 }

@@ -71,7 +71,7 @@ pub(super) async fn open_archive(text: &str) -> Result<Option<Lake>> {
 }
 
 /// Ends the run, and then puts the tables into the lake.
-async fn publish_after(
+pub(super) async fn publish_after(
     ended: impl Future<Output = Result<usize>>,
     store: &dyn Store,
     schema: &Schema,
