@@ -25,6 +25,8 @@ use super::shared::{Command, Shared};
 
 /// The longest wait for a message, and so the longest wait of a command.
 const POLL: Duration = Duration::from_millis(50);
+/// The shortest wait, of a batch that is due while the one before it is not taken yet.
+const SHORT: Duration = Duration::from_millis(5);
 /// How long the waiting batch may stay before partitions are paused and polling goes on without them.
 const SLOW: Duration = Duration::from_secs(5);
 /// Messages gathered before looking at anything else.
@@ -137,7 +139,12 @@ impl Reader {
     fn gather(&mut self) -> Result<()> {
         let consumer = Arc::clone(&self.consumer);
         for _ in 0..BURST {
-            match consumer.poll(POLL) {
+            let message = match consumer.poll(Duration::ZERO) {
+                None if self.is_due() && !self.shared.is_full() => break,
+                None => consumer.poll(self.patience()),
+                there => there,
+            };
+            match message {
                 None => break,
                 Some(Ok(message)) => self.accept(&message)?,
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -185,12 +192,24 @@ impl Reader {
         self.open.rows() >= self.options.batch_rows.max(1) || self.open.bytes() >= self.options.batch_bytes
     }
 
+    /// Tells whether the open batch has waited long enough to be filled.
+    fn is_due(&self) -> bool {
+        self.open.rows() > 0 && self.open.begun().elapsed() >= self.options.interval
+    }
+
+    /// How long to wait for a message: an open batch is handed over when it is due, though messages trickle in.
+    fn patience(&self) -> Duration {
+        if self.open.rows() == 0 {
+            return POLL;
+        }
+        self.options.interval.saturating_sub(self.open.begun().elapsed()).clamp(SHORT, POLL)
+    }
+
     fn hand_over(&mut self) -> Result<()> {
         if self.open.rows() == 0 || self.shared.is_full() {
             return Ok(());
         }
-        let waited = self.open.begun().elapsed() >= self.options.interval;
-        if self.is_open_full() || waited || self.is_drained() {
+        if self.is_open_full() || self.is_due() || self.is_drained() {
             let gathered = std::mem::replace(&mut self.open, Gatherer::new()).finish(&self.topic)?;
             self.shared.offer(gathered);
         }
