@@ -5,12 +5,21 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use headrace_core::table::{Kind, Merge, Table, Value};
+use headrace_core::table::{Column, Kind, Merge, Table, Value};
 use headrace_core::{Error, Result};
+use polars::prelude::{DataFrame, Series};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// Lua's numbers are doubles: a greater version would not be exact.
 const LARGEST_VERSION: i64 = 1 << 53;
+
+/// A row to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Document<'a> {
+    pub(super) key: &'a str,
+    pub(super) text: &'a str,
+    pub(super) version: Option<i64>,
+}
 
 /// Which columns a document is made of.
 pub(super) struct Shape<'a> {
@@ -44,26 +53,61 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Checks a row before it is written, and gives key, text and version.
+    /// The rows of a frame, checked.
     ///
     /// # Errors
-    /// A data error when the text is no JSON object or holds another version.
-    pub(super) fn row<'b>(&self, row: &'b [Value]) -> Result<(&'b str, &'b str, Option<i64>)> {
-        let wrong = |what: &str| Error::data(format!("cannot write to table `{}`: {what}", self.table.name));
-        let (Some(Value::Text(key)), Some(Value::Text(text))) = (row.first(), row.get(1)) else {
-            return Err(wrong("key and value must be texts"));
+    /// A data error when a value does not fit, or a text is no JSON object or holds another version.
+    pub(super) fn rows<'b>(&self, frame: &'b DataFrame) -> Result<Vec<Document<'b>>> {
+        let (keys, texts) = (self.texts(frame, 0)?, self.texts(frame, 1)?);
+        let versions: Vec<Option<i64>> = match self.table.columns.get(2) {
+            Some(column) => {
+                let series = self.series(frame, column)?;
+                series.i64().map_err(|_| self.misfit(column, series))?.iter().collect()
+            }
+            None => vec![None; keys.len()],
         };
-        let version = match row.get(2) {
-            Some(Value::Int(version)) => Some(*version),
-            _ => None,
-        };
-        if version.is_some_and(|version| version.unsigned_abs() > LARGEST_VERSION.unsigned_abs()) {
-            return Err(wrong("a version has more than 53 bits"));
+        let rows = keys.into_iter().zip(texts).zip(versions);
+        rows.map(|((key, text), version)| self.checked(Document { key, text, version })).collect()
+    }
+
+    fn series<'b>(&self, frame: &'b DataFrame, column: &Column) -> Result<&'b Series> {
+        let wrong = |what: &str| self.wrong(&format!("column `{}` {what}", column.name));
+        let series = frame.column(column.name.as_str()).map_err(|_| wrong("is missing in the batch"))?;
+        if series.null_count() > 0 {
+            return Err(wrong("has a null, which it may not have"));
         }
-        if self.version_of(text).is_none_or(|found| found != version) {
-            return Err(wrong(&format!("the value of `{key}` is no JSON object that holds its version")));
+        Ok(series.as_materialized_series())
+    }
+
+    fn texts<'b>(&self, frame: &'b DataFrame, place: usize) -> Result<Vec<&'b str>> {
+        let column = &self.table.columns[place];
+        let series = self.series(frame, column)?;
+        let texts: Vec<&str> = series.str().map_err(|_| self.misfit(column, series))?.iter().flatten().collect();
+        match column.kind {
+            Kind::Name(most) if texts.iter().any(|text| text.chars().count() > usize::from(most)) => {
+                Err(self.wrong(&format!("column `{}` has a text of more than {most} characters", column.name)))
+            }
+            _ => Ok(texts),
         }
-        Ok((key, text, version))
+    }
+
+    fn checked<'b>(&self, row: Document<'b>) -> Result<Document<'b>> {
+        if row.version.is_some_and(|version| version.unsigned_abs() > LARGEST_VERSION.unsigned_abs()) {
+            return Err(self.wrong("a version has more than 53 bits"));
+        }
+        if self.version_of(row.text).is_none_or(|found| found != row.version) {
+            return Err(self.wrong(&format!("the value of `{}` is no JSON object that holds its version", row.key)));
+        }
+        Ok(row)
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::data(format!("cannot write to table `{}`: {what}", self.table.name))
+    }
+
+    fn misfit(&self, column: &Column, series: &Series) -> Error {
+        let (name, found, kind) = (&column.name, series.dtype(), column.kind);
+        self.wrong(&format!("column `{name}` is {found} in the batch, which does not fit {kind:?}"))
     }
 
     /// The row of a key and its text; none when it is no row of this table.
@@ -125,8 +169,9 @@ impl<'de> Visitor<'de> for Top<'_> {
 mod tests {
     use headrace_core::Ident;
     use headrace_core::table::{Kind, Merge, Table, Value};
+    use polars::prelude::{DataFrame, NamedFrom, Series};
 
-    use super::Shape;
+    use super::{Document, Shape};
 
     fn cache() -> Table {
         let table = Table::new(Ident::new("cache").unwrap()).key("cache_key", Kind::Name(20)).unwrap();
@@ -135,20 +180,40 @@ mod tests {
         table.versioned_by("version").unwrap().documents()
     }
 
+    fn frame(text: &str, version: i64) -> DataFrame {
+        let texts = |name: &str, text: &str| Series::new(name.into(), [text]).into();
+        let columns =
+            vec![texts("cache_key", "1"), texts("value", text), Series::new("version".into(), [version]).into()];
+        DataFrame::new(1, columns).unwrap()
+    }
+
     #[test]
     fn rows_must_be_objects_with_their_version() {
         let table = cache();
         let shape = Shape::of(&table).unwrap();
-        let row = |text: &str, version| [Value::Text("1".into()), Value::Text(text.into()), Value::Int(version)];
-        let fitting = row("{\"version\":5}", 5);
-        assert_eq!(shape.row(&fitting).unwrap(), ("1", "{\"version\":5}", Some(5)));
+        let fitting = Document { key: "1", text: "{\"version\":5}", version: Some(5) };
+        assert_eq!(shape.rows(&frame(fitting.text, 5)).unwrap(), [fitting]);
         for wrong in ["", "5", "[]", "{'version': 5}", "{\"version\":6}", "{\"version\":\"5\"}", "{}"] {
-            assert!(shape.row(&row(wrong, 5)).is_err(), "{wrong}");
+            assert!(shape.rows(&frame(wrong, 5)).is_err(), "{wrong}");
         }
         let large = (1_i64 << 53) + 1;
-        assert!(shape.row(&row(&format!("{{\"version\":{large}}}"), large)).is_err());
-        assert_eq!(shape.read("1", "{\"version\":5}".into()), Some(fitting.to_vec()));
+        assert!(shape.rows(&frame(&format!("{{\"version\":{large}}}"), large)).is_err());
+        let read = vec![Value::Text("1".into()), Value::Text(fitting.text.into()), Value::Int(5)];
+        assert_eq!(shape.read("1", fitting.text.into()), Some(read));
         assert_eq!(shape.read("1", "{'old': 'text'}".into()), None);
+    }
+
+    #[test]
+    fn columns_must_be_there_and_fit() {
+        let table = cache();
+        let shape = Shape::of(&table).unwrap();
+        let right = frame("{\"version\":5}", 5);
+        let error = |frame: &DataFrame| shape.rows(frame).unwrap_err().to_string();
+        assert!(error(&right.drop("value").unwrap()).contains("`value` is missing"));
+        let with = |series: Series| right.clone().with_column(series.into()).unwrap().clone();
+        assert!(error(&with(Series::new("value".into(), [5]))).contains("`value` is i32"));
+        assert!(error(&with(Series::new("version".into(), [None::<i64>]))).contains("`version` has a null"));
+        assert!(error(&with(Series::new("cache_key".into(), ["k".repeat(21)]))).contains("more than 20 characters"));
     }
 
     #[test]

@@ -24,40 +24,46 @@ if ARGV[3] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
 return 1
 ";
 
-/// A row as a JSON text that holds its version. Arguments: the version's name or nothing, the version, seconds to live or 0, the
-/// text. A text that is there and is no JSON object with a version gives way.
-const DOCUMENT: &str = r"
-if ARGV[1] ~= '' then
-  local stored = redis.call('GET', KEYS[1])
-  if stored then
-    local is_json, document = pcall(cjson.decode, stored)
-    local version = is_json and type(document) == 'table' and document[ARGV[1]]
-    if type(version) == 'number' and version > tonumber(ARGV[2]) then return 0 end
+/// Rows as JSON texts that hold their versions, each under its key. Arguments: the version's name or nothing, seconds to live or 0,
+/// then of each key its version and its text. A text that is there and is no JSON object with a version gives way.
+const DOCUMENTS: &str = r"
+for place, key in ipairs(KEYS) do
+  local version, text = ARGV[2 * place + 1], ARGV[2 * place + 2]
+  local is_newer = true
+  if ARGV[1] ~= '' then
+    local stored = redis.call('GET', key)
+    if stored then
+      local is_json, document = pcall(cjson.decode, stored)
+      local found = is_json and type(document) == 'table' and document[ARGV[1]]
+      is_newer = not (type(found) == 'number' and found > tonumber(version))
+    end
+  end
+  if is_newer then
+    if ARGV[2] ~= '0' then
+      redis.call('SET', key, text, 'EX', ARGV[2])
+    else
+      redis.call('SET', key, text)
+    end
   end
 end
-if ARGV[3] ~= '0' then
-  redis.call('SET', KEYS[1], ARGV[4], 'EX', ARGV[3])
-else
-  redis.call('SET', KEYS[1], ARGV[4])
-end
-return 1
+return #KEYS
 ";
 
 /// The scripts, by their digest.
 pub(super) struct Scripts {
     row: Script,
-    document: Script,
+    documents: Script,
     pub(super) store: StoreScripts,
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        Self { row: Script::new(ROW), document: Script::new(DOCUMENT), store: StoreScripts::new() }
+        Self { row: Script::new(ROW), documents: Script::new(DOCUMENTS), store: StoreScripts::new() }
     }
 
     /// The commands that make them known to a server.
     pub(super) fn load(&self) -> impl Iterator<Item = Cmd> + use<> {
-        [ROW, DOCUMENT].into_iter().chain(StoreScripts::TEXTS).map(|text| {
+        [ROW, DOCUMENTS].into_iter().chain(StoreScripts::TEXTS).map(|text| {
             let mut command = redis::cmd("SCRIPT");
             command.arg("LOAD").arg(text);
             command
@@ -66,20 +72,18 @@ impl Scripts {
 
     /// A command that writes a row; the caller adds fields and values.
     pub(super) fn row(&self, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
-        write(&self.row, key, version, expire_seconds)
+        let (name, number) = version.unwrap_or_default();
+        let mut command = call(&self.row, &[key]);
+        command.arg(name).arg(number).arg(expire_seconds);
+        command
     }
 
-    /// A command that writes a document; the caller adds its text.
-    pub(super) fn document(&self, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
-        write(&self.document, key, version, expire_seconds)
+    /// A command that writes documents, whose versions have a name; the caller adds each one's version and text.
+    pub(super) fn documents(&self, keys: &[impl AsRef<str>], version: Option<&str>, expire_seconds: u64) -> Cmd {
+        let mut command = call(&self.documents, keys);
+        command.arg(version.unwrap_or_default()).arg(expire_seconds);
+        command
     }
-}
-
-fn write(script: &Script, key: &str, version: Option<(&str, i64)>, expire_seconds: u64) -> Cmd {
-    let (name, number) = version.unwrap_or_default();
-    let mut command = call(script, &[key]);
-    command.arg(name).arg(number).arg(expire_seconds);
-    command
 }
 
 /// A command that runs a script on some keys; the caller adds arguments.

@@ -5,9 +5,12 @@ use headrace_core::{Error, Result};
 use polars::prelude::{AnyValue, DataFrame};
 use redis::Cmd;
 
-use super::documents::Shape;
+use super::documents::{Document, Shape};
 use super::layout::{field, key};
 use super::link::{Link, PIPELINE};
+
+/// Documents that one call writes. Meanwhile the server does nothing else, so they are not many.
+const TOGETHER: usize = 64;
 
 /// Writes a frame. All of it is checked before the first row is sent.
 ///
@@ -15,29 +18,36 @@ use super::link::{Link, PIPELINE};
 /// A data error when a value does not fit.
 pub(super) async fn write(link: &Link, table: &Table, frame: &DataFrame) -> Result<()> {
     let context = format!("cannot write to table `{}` at {}", table.name, link.options.place);
-    let columns: Vec<&Column> = table.written().collect();
-    let shape = if table.documents { Some(Shape::of(table)?) } else { None };
-    let rows = rows(table, &columns, frame)?;
-    if let Some(shape) = &shape {
-        rows.iter().try_for_each(|row| shape.row(row).map(|_| ()))?;
+    if table.documents {
+        return documents(link, &context, table, frame).await;
     }
-    for part in rows.chunks(PIPELINE) {
-        let command = |row: &Vec<Value>| match &shape {
-            Some(shape) => document(link, shape, row),
-            None => Ok(hash(link, table, &columns, row)),
-        };
-        let commands = part.iter().map(command).collect::<Result<Vec<Cmd>>>()?;
+    let columns: Vec<&Column> = table.written().collect();
+    for part in rows(table, &columns, frame)?.chunks(PIPELINE) {
+        let commands: Vec<Cmd> = part.iter().map(|row| hash(link, table, &columns, row)).collect();
         link.run(&context, &commands).await?;
     }
     Ok(())
 }
 
-fn document(link: &Link, shape: &Shape<'_>, row: &[Value]) -> Result<Cmd> {
-    let (key, text, version) = shape.row(row)?;
-    let key = format!("{}{key}", link.options.prefix);
-    let mut command = link.scripts.document(&key, shape.version.zip(version), link.options.expire_seconds);
-    command.arg(text);
-    Ok(command)
+/// Writes texts under their keys. In a cluster keys live at different nodes, so each is a call of its own.
+async fn documents(link: &Link, context: &str, table: &Table, frame: &DataFrame) -> Result<()> {
+    let shape = Shape::of(table)?;
+    let rows = shape.rows(frame)?;
+    let together = if link.options.is_cluster { 1 } else { TOGETHER };
+    for part in rows.chunks(PIPELINE) {
+        let commands: Vec<Cmd> = part.chunks(together).map(|rows| document_call(link, &shape, rows)).collect();
+        link.run(context, &commands).await?;
+    }
+    Ok(())
+}
+
+fn document_call(link: &Link, shape: &Shape<'_>, rows: &[Document<'_>]) -> Cmd {
+    let keys: Vec<String> = rows.iter().map(|row| format!("{}{}", link.options.prefix, row.key)).collect();
+    let mut command = link.scripts.documents(&keys, shape.version, link.options.expire_seconds);
+    for row in rows {
+        command.arg(row.version.unwrap_or_default()).arg(row.text);
+    }
+    command
 }
 
 fn hash(link: &Link, table: &Table, columns: &[&Column], row: &[Value]) -> Cmd {

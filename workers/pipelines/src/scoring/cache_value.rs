@@ -1,5 +1,7 @@
 //! The cache's value: one offer as JSON, in the order of the contract.
 
+use std::borrow::Cow;
+
 use headrace_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +9,7 @@ use super::offer::{Scores, TARGETS};
 
 /// One offer as the app's backend reads it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CachedOffer {
+pub struct CachedOffer<'a> {
     /// The user.
     pub user_id: u32,
     /// The monthly price in roubles.
@@ -27,18 +29,18 @@ pub struct CachedOffer {
     /// The score of inviting a second parent.
     pub predicted_function_invite_second_parent: f32,
     /// The functions that score above one half.
-    pub selected_functions: Vec<std::borrow::Cow<'static, str>>,
+    pub selected_functions: Vec<Cow<'static, str>>,
     /// What decides between two offers of a user.
     pub version: i64,
     /// The model that scored it.
-    pub model_version: std::borrow::Cow<'static, str>,
+    pub model_version: Cow<'a, str>,
     /// When it was written, in seconds since 1970.
     pub inserted_datetime: i64,
 }
 
-impl CachedOffer {
+impl<'a> CachedOffer<'a> {
     /// An offer written at a time.
-    pub fn new(user_id: u32, scores: &Scores, version: i64, model_version: &str, now_s: i64) -> Self {
+    pub fn new(user_id: u32, scores: &Scores, version: i64, model_version: &'a str, now_s: i64) -> Self {
         let [cost, subscription, map, ignore, listen, routes, sos, parent] = scores.0;
         Self {
             user_id,
@@ -52,7 +54,7 @@ impl CachedOffer {
             predicted_function_invite_second_parent: parent,
             selected_functions: scores.selected_functions().into_iter().map(Into::into).collect(),
             version,
-            model_version: model_version.to_owned().into(),
+            model_version: model_version.into(),
             inserted_datetime: now_s,
         }
     }
@@ -72,14 +74,16 @@ impl CachedOffer {
         ])
     }
 
-    /// The JSON text.
+    /// Appends the JSON text.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| Error::data(format!("cannot write an offer as JSON: {error}")))
+    pub fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
+        serde_json::to_writer(out, self).map_err(|error| Error::data(format!("cannot write an offer as JSON: {error}")))
     }
+}
 
+impl CachedOffer<'static> {
     /// Reads the JSON text.
     ///
     /// # Errors
@@ -97,7 +101,9 @@ mod tests {
     fn the_text_is_json_in_the_order_of_the_contract() {
         let scores = Scores([251.159_44, 3.446_17, 0.82, 0.96, 0.89, 0.1, 0.5, 0.4]);
         let offer = CachedOffer::new(1, &scores, 1_737_000_000_000_000, "m-1", 1_737_000_000);
-        let text = offer.to_json().unwrap();
+        let mut text = Vec::new();
+        offer.write_json(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
         insta::assert_snapshot!(text, @r#"{"user_id":1,"predicted_cost":251.15944,"predicted_subscription":3.44617,"predicted_function_map":0.82,"predicted_function_ignore_sound":0.96,"predicted_function_listen_sound":0.89,"predicted_function_detailed_routes":0.1,"predicted_function_sos_signal":0.5,"predicted_function_invite_second_parent":0.4,"selected_functions":["map","ignore_sound","listen_sound"],"version":1737000000000000,"model_version":"m-1","inserted_datetime":1737000000}"#);
         assert_eq!(CachedOffer::from_json(&text).unwrap(), offer);
         assert_eq!(offer.scores(), scores);

@@ -120,7 +120,8 @@ impl Feature {
         let (buckets, lookup) = match shares {
             Shares::Categories(shares) if matches!(input, Input::Category(_)) => {
                 let known = shares.into_iter().filter(|(category, _)| category.chars().count() <= LONGEST);
-                let mut buckets: Vec<(String, f64)> = known.map(|(word, share)| (normal(&word), share)).collect();
+                let mut buckets: Vec<(String, f64)> =
+                    known.map(|(word, share)| (normal(&word).into(), share)).collect();
                 let places = buckets.iter().enumerate().map(|(place, (word, _))| (word.clone(), place)).collect();
                 buckets.push((UNSEEN.to_owned(), 0.0));
                 (buckets, Lookup::Word(places))
@@ -146,7 +147,7 @@ impl Feature {
     fn bucket(&self, registration: &Registration, scores: &Scores) -> usize {
         let number = match (self.input, &self.lookup) {
             (Input::Category(index), Lookup::Word(places)) => {
-                return places.get(&registration.categories[index]).copied().unwrap_or(self.buckets.len() - 1);
+                return places.get(registration.categories[index].as_str()).copied().unwrap_or(self.buckets.len() - 1);
             }
             (Input::IsOrganic, _) => f64::from(u8::from(registration.is_organic)),
             (Input::ChildAge, _) => f64::from(registration.child_age).min(OLDEST as f64),
@@ -186,8 +187,8 @@ mod tests {
         )
         .unwrap();
         let registration = |platform: &str, child_age| {
-            let mut categories: [String; 7] = Default::default();
-            categories[3] = platform.to_owned();
+            let mut categories: [compact_str::CompactString; 7] = Default::default();
+            categories[3] = platform.into();
             Registration { user_id: 1, categories, is_organic: false, child_age, registered_ms: 0 }
         };
         let (cheap, dear) = (Scores([100.0; 8]), Scores([100.5; 8]));

@@ -1,7 +1,7 @@
 //! Rows for the stores, column by column, from scored registrations and back.
 
 use headrace_core::{Error, Result};
-use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use polars::prelude::{Column, DataFrame, IntoSeries, NamedFrom, Series, StringChunkedBuilder};
 
 use super::cache_value::CachedOffer;
 use super::offer::{Scores, TARGETS};
@@ -95,16 +95,18 @@ pub fn registrations(rows: &[&ScoredRegistration]) -> Result<DataFrame> {
 /// # Errors
 /// When the frame cannot be built.
 pub fn cache(rows: &[Offer], now_us: i64) -> Result<DataFrame> {
-    let keys: Vec<String> = rows.iter().map(|row| row.user_id.to_string()).collect();
-    let json = |row: &Offer| {
-        CachedOffer::new(row.user_id, &row.scores, row.version, &row.model_version, now_us / 1_000_000).to_json()
-    };
-    let values: Vec<String> = rows.iter().map(json).collect::<Result<_>>()?;
-    let columns = vec![
-        Series::new(CACHE_KEY.into(), keys).into(),
-        Series::new(CACHE_VALUE.into(), values).into(),
-        ints(VERSION, rows.iter().map(|row| row.version)),
-    ];
+    let mut keys = StringChunkedBuilder::new(CACHE_KEY.into(), rows.len());
+    let mut values = StringChunkedBuilder::new(CACHE_VALUE.into(), rows.len());
+    let mut json = Vec::with_capacity(1_024);
+    for row in rows {
+        json.clear();
+        CachedOffer::new(row.user_id, &row.scores, row.version, &row.model_version, now_us / 1_000_000)
+            .write_json(&mut json)?;
+        keys.append_value(row.user_id.to_string());
+        values.append_value(std::str::from_utf8(&json).map_err(|error| Error::data(error.to_string()))?);
+    }
+    let (keys, values) = (keys.finish().into_series(), values.finish().into_series());
+    let columns = vec![keys.into(), values.into(), ints(VERSION, rows.iter().map(|row| row.version))];
     Ok(DataFrame::new(rows.len(), columns)?)
 }
 
@@ -151,7 +153,7 @@ pub fn read_registrations(frame: &DataFrame) -> Result<Vec<(Registration, i64)>>
         .map(|row| {
             let registration = Registration {
                 user_id: user(users.get(row))?,
-                categories: std::array::from_fn(|field| categories[field].get(row).unwrap_or_default().to_owned()),
+                categories: std::array::from_fn(|field| categories[field].get(row).unwrap_or_default().into()),
                 is_organic: organic.get(row) == Some(1),
                 child_age: ages.get(row).and_then(|age| u8::try_from(age).ok()).unwrap_or(u8::MAX),
                 registered_ms: times.get(row).unwrap_or_default(),

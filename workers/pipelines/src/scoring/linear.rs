@@ -86,7 +86,7 @@ impl LinearModel {
         for (field, known) in CATEGORIES.iter().zip(&mut categories) {
             let words = file.vocabulary.get(*field).ok_or_else(|| bad(format!("`{field}` has no vocabulary")))?;
             for word in words {
-                known.insert(normal(word), take(&format!("{field}={word}"))?);
+                known.insert(normal(word).into(), take(&format!("{field}={word}"))?);
             }
         }
         if let Some(column) = weights.keys().min() {
@@ -110,7 +110,7 @@ impl LinearModel {
             *sum += is_organic * organic[target] + share * age[target];
         }
         for (known, category) in self.categories.iter().zip(&registration.categories) {
-            match known.get(category) {
+            match known.get(category.as_str()) {
                 Some(weights) => sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight),
                 None => unseen = true,
             }
@@ -128,7 +128,7 @@ impl LinearModel {
         let categories = CATEGORIES.iter().zip(&registration.categories).zip(&self.categories);
         let categories = categories.map(|((field, category), known)| Contribution {
             column: format!("{field}={category}"),
-            adds: known.get(category).copied().unwrap_or_default(),
+            adds: known.get(category.as_str()).copied().unwrap_or_default(),
         });
         numbers.chain(categories).collect()
     }

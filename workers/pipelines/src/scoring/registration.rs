@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use compact_str::CompactString;
 use headrace_transforms::civil;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -31,7 +32,7 @@ pub struct Registration {
     /// The user.
     pub user_id: u32,
     /// The categories, trimmed and in lower case, in the order of [`CATEGORIES`].
-    pub categories: [String; 7],
+    pub categories: [CompactString; 7],
     /// Whether the user came without advertising.
     pub is_organic: bool,
     /// The child's age in years, 0 to 120.
@@ -115,7 +116,7 @@ pub fn read(value: Option<&[u8]>, timestamp_ms: i64) -> Result<Registration, Ref
 fn check(members: &Members<'_>, timestamp_ms: i64) -> Result<Registration, Refusal> {
     let user_id = user_id(if members.user_id.is_missing() { &members.id } else { &members.user_id })?;
     let [a, b, c, d, e, f, child_brand] = &members.categories;
-    let mut categories: [String; 7] = Default::default();
+    let mut categories: [CompactString; 7] = Default::default();
     for ((field, named), category) in [a, b, c, d, e, f].into_iter().zip(&BEFORE_NUMBERS).zip(&mut categories) {
         *category = text(field, named)?;
     }
@@ -150,7 +151,7 @@ fn user_id(field: &Field<'_>) -> Result<u32, Refusal> {
     number.filter(|number| *number > 0).ok_or_else(|| Refusal::new("bad_user_id", shown()))
 }
 
-fn text(field: &Field<'_>, named: &Named) -> Result<String, Refusal> {
+fn text(field: &Field<'_>, named: &Named) -> Result<CompactString, Refusal> {
     match field {
         Field::Absent | Field::Null => Err(Refusal::new(named.missing, "")),
         Field::Text(text) if text.is_empty() => Err(Refusal::new(named.missing, "empty")),
@@ -160,9 +161,14 @@ fn text(field: &Field<'_>, named: &Named) -> Result<String, Refusal> {
 }
 
 /// How categories are compared, in training as in scoring.
-pub fn normal(category: &str) -> String {
+pub fn normal(category: &str) -> CompactString {
     let category = category.trim();
-    if category.is_ascii() { category.to_ascii_lowercase() } else { category.to_lowercase() }
+    if !category.is_ascii() {
+        return category.to_lowercase().into();
+    }
+    let mut lower = CompactString::new(category);
+    lower.make_ascii_lowercase();
+    lower
 }
 
 fn whole(field: &Field<'_>, named: &Named, range: std::ops::RangeInclusive<i64>) -> Result<i64, Refusal> {

@@ -214,7 +214,7 @@ pub struct Written {
     /// By user: the version of the registration behind the offer.
     pub registrations: BTreeMap<u32, i64>,
     /// By key.
-    pub cache: BTreeMap<String, CachedOffer>,
+    pub cache: BTreeMap<String, CachedOffer<'static>>,
     pub letters: BTreeSet<Letter>,
     pub counts: Counts,
 }

@@ -47,7 +47,7 @@ pub struct OfferAnswer {
     commercial: Commercial,
     /// The raw scores and the selected functions, as the cache has them.
     #[schema(value_type = Object)]
-    offer: CachedOffer,
+    offer: CachedOffer<'static>,
     /// Functions that every offer has.
     included_functions: Vec<&'static str>,
     /// When the user registered.
@@ -121,7 +121,7 @@ pub(super) fn time(time_us: i64) -> String {
 }
 
 impl Scoring {
-    async fn cached(&self, user_id: u32) -> headrace_core::Result<Option<CachedOffer>> {
+    async fn cached(&self, user_id: u32) -> headrace_core::Result<Option<CachedOffer<'static>>> {
         let equal = vec![(CACHE_KEY, Value::Text(user_id.to_string()))];
         let table = &self.targets.cache_table;
         let select = Select { table, columns: vec![CACHE_VALUE], equal, after: Vec::new(), limit: 1 };
@@ -130,7 +130,7 @@ impl Scoring {
     }
 
     /// What each input adds, or why that cannot be told.
-    async fn why(&self, offer: &CachedOffer) -> headrace_core::Result<Result<Vec<Reason>, String>> {
+    async fn why(&self, offer: &CachedOffer<'_>) -> headrace_core::Result<Result<Vec<Reason>, String>> {
         let model = self.current().await?;
         if model.version() != offer.model_version {
             return Ok(Err(format!(

@@ -37,7 +37,7 @@ impl Features {
                     });
                     let (field, category) =
                         field.ok_or_else(|| format!("column `{other}` belongs to no known field"))?;
-                    if features.categories[field].insert(normal(category), place).is_some() {
+                    if features.categories[field].insert(normal(category).into(), place).is_some() {
                         return Err(format!("column `{other}` is there twice"));
                     }
                     continue;
@@ -66,7 +66,7 @@ impl Features {
         }
         let mut unseen = false;
         for (known, category) in self.categories.iter().zip(&registration.categories) {
-            match known.get(category) {
+            match known.get(category.as_str()) {
                 Some(place) => row[*place] = 1.0,
                 None => unseen = true,
             }

@@ -104,7 +104,8 @@ impl Parameters for Score {
                 scored::score(&batch.frame, model.current(), candidate.as_deref())
             }),
             sink: Box::new(LedgerSink::new(ledger, work)),
-            parallel: 2,
+            // What waits behind a commit is late; a backlog is worth reading ahead in.
+            parallel: if self.follow { 1 } else { 2 },
             backoff: Backoff::default(),
         };
         let mut report = crate::steps::report_of(run(pipeline, &control).await?);
