@@ -11,7 +11,7 @@
 //! That is why small files are never merged: [`Lake::append`] lets a file grow instead. It is done once for each token,
 //! and cannot undo what another worker has added meanwhile. Writing the same rows again gives the same bytes, whatever frames they
 //! come in; so do the same additions.
-//! That holds for readers that open a file once. One that opens it again for its rows, as Polars does with a path, can take the
+//! That holds for readers that open a file once. One that opens it again for its rows, as pandas, Polars, DuckDB and Spark do with a path, can take the
 //! footer of one version and the rows of the next when a file is replaced in between; files that are full never change.
 //! Ordering: rows stay in the order in which they came.
 //! Memory: one row group (131,072 rows) while writing and reading, on S3 up to 16 MiB more, and the whole file in an append.
