@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from browser import browser
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 ROOT = Path(__file__).parents[2]
 HEADRACE = Path(os.environ.get("HEADRACE_COMMAND", ROOT / "target/debug/headrace"))
@@ -31,7 +31,7 @@ from headrace import commerce
 rows = pl.DataFrame(commerce.read_table(sys.argv[1], "activity_per_minute"))
 counters = commerce.counters(sys.argv[1])
 print(json.dumps({"views": int(rows["views"].sum()), "revenue": str(rows["revenue"].sum() + rows["late_revenue"].sum()),
-                  "city": rows["city"].mode().sort().item(0), "minutes": rows["minute"].n_unique(), "read": counters["read"]}))
+                  "city": rows["city"].mode().sort().item(0), "minutes": rows["minute"].n_unique(), "read": counters["read"], "newest": counters["newest_minute"].isoformat()}))
 """
 
 
@@ -58,14 +58,14 @@ def sums(store: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(store: str) -> Iterator[str]:
+def serving(store: str, **environment: str) -> Iterator[str]:
     """The address of a dashboard, started by the command as a user does, and stopped with Ctrl-C."""
     pytest.importorskip("streamlit", reason="headrace[dashboard] is not installed: no Streamlit")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     line = [HEADRACE, "dashboard", "commerce", "--store", store, "--port", str(port), "--python", sys.executable]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
     assert process.stderr is not None
     try:
         assert f"http://127.0.0.1:{port}" in process.stderr.readline()
@@ -241,6 +241,89 @@ def test_on_a_phone_everything_is_there_and_nothing_sticks_out(store: str) -> No
         expect(page.get_by_test_id("stSidebar").get_by_text("Filters", exact=True)).to_be_in_viewport()
         choose(page, "City", sums(store)["city"])
         page.screenshot(path=Path(os.environ["HEADRACE_UI_FOLDER"]) / "commerce_phone_filters.png")
+
+
+def letters(page: Page, button: str = "Review and replay") -> Locator:
+    """Opens the window of dead letters."""
+    page.get_by_role("button", name=button).click()
+    window = page.get_by_role("dialog")
+    expect(window.get_by_text("Events that were refused")).to_be_visible()
+    return window
+
+
+def became(window: Locator) -> dict[str, int]:
+    """What the window says of the replay."""
+    told = window.get_by_test_id("stAlert")
+    expect(told).to_contain_text(re.compile(r"replayed: .* refused again"), timeout=PATIENCE)
+    numbers = re.findall(r"([0-9,]+) (replayed|accepted|duplicate|refused)", told.inner_text())
+    return {name: int(number.replace(",", "")) for number, name in numbers}
+
+
+def test_dead_letters_are_replayed_with_a_click_and_corrected(tmp_path: Path) -> None:
+    headrace("commerce", "demo", "--dir", tmp_path, "--events", 4_000)
+    store = f"embedded:{tmp_path}"
+    with serving(store) as url, looking(url, WIDE) as page:
+        ready(page)
+        read, accepted, duplicates, dead = (tile(page, name) for name in ("Read", "Accepted", "Duplicates", "Dead letters"))
+        assert dead > 1
+        window = letters(page)
+        shot(page, "letters")
+        window.get_by_role("button", name=f"Replay these {dead:,} letters").click()
+        first = became(window)
+        assert first["replayed"] == dead == first["accepted"] + first["duplicate"] + first["refused"]
+        shot(page, "letters_replayed")
+        accepted, duplicates, dead = accepted + first["accepted"], duplicates + first["duplicate"], Decimal(first["refused"])
+        until(page, "Dead letters", dead)
+
+        # One of them corrected: an event of its own, at a time that has one already.
+        window.get_by_label("Correct one").scroll_into_view_if_needed()
+        page.wait_for_timeout(500)  # scrolling closes a menu
+        window.get_by_label("Correct one").click()
+        page.get_by_role("option").first.click()
+        purchase = {"event_id": "corrected by hand", "event_type": "purchase", "user_id": 1, "product_id": 100, "price": 12.5}
+        window.get_by_label("Message").fill(json.dumps(purchase | {"timestamp": sums(store)["newest"]}))
+        # What is typed stays while the page behind refreshes itself.
+        page.wait_for_timeout(2_500)
+        assert "corrected by hand" in window.get_by_label("Message").input_value()
+        shot(page, "letters_corrected")
+        window.get_by_role("button", name="Replay corrected").click()
+        expect(window.get_by_test_id("stAlert")).to_contain_text("1 replayed: 1 accepted, 0 duplicates, 0 refused again.")
+        until(page, "Accepted", accepted + 1)
+        until(page, "Dead letters", dead - 1)
+
+        # The rest again, and again: nothing is counted twice.
+        window.get_by_role("button", name=re.compile("^Replay (these|this)")).click()
+        expect(window.get_by_test_id("stAlert")).to_contain_text(f"{dead - 1:,} replayed: 0 accepted")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        found = [tile(page, name) for name in ("Read", "Accepted", "Duplicates", "Dead letters")]
+        assert found == [read, accepted + 1, duplicates, dead - 1]
+        expect(page.get_by_text("all accounted for")).to_be_visible()
+    headrace("commerce", "verify", "--store", store, "--archive", f"file:{tmp_path}/ecommerce")
+
+
+def test_dead_letters_on_a_phone_where_the_page_may_only_read(store: str) -> None:
+    with serving(store, HEADRACE_DASHBOARD_REPLAY="no") as url, looking(url, PHONE) as page:
+        ready(page)
+        window = letters(page, "Review")
+        expect(window.get_by_text("This page may only read")).to_be_visible()
+        expect(window.get_by_role("button", name=re.compile("Replay"))).to_have_count(0)
+        page.screenshot(path=Path(os.environ["HEADRACE_UI_FOLDER"]) / "commerce_phone_letters.png")
+        box = window.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= PHONE[0]
+
+
+def test_a_replay_that_fails_is_told_without_its_secrets(store: str) -> None:
+    archive = "mysql://app:a-secret-word@127.0.0.1/no_lake"
+    with serving(store, HEADRACE_DASHBOARD_ARCHIVE=archive) as url, looking(url, WIDE) as page:
+        ready(page)
+        before = tile(page, "Dead letters")
+        window = letters(page)
+        window.get_by_role("button", name=re.compile("^Replay these")).click()
+        expect(window.get_by_test_id("stAlert")).to_contain_text("The replay has failed.")
+        shot(page, "letters_failed")
+        assert "a-secret-word" not in page.content() and "Traceback" not in page.content()
+        assert tile(page, "Dead letters") == before
 
 
 def test_a_store_that_is_missing_then_empty_then_filled(tmp_path: Path) -> None:

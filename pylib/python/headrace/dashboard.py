@@ -1,7 +1,7 @@
 """Live pages over committed tables: ``python3 -m headrace.dashboard commerce``, or ``headrace dashboard commerce``.
 
-Needs the extra ``headrace[dashboard]``. The page only reads. It listens on loopback, asks no other server for anything and sends
-no statistics; it has no login of its own.
+Needs the extra ``headrace[dashboard]``. The page reads, and replays dead letters when a visitor asks for it, on loopback only unless told
+otherwise. It listens on loopback, asks no other server for anything and sends no statistics; it has no login of its own.
 
 Exit codes: 0 stopped, 2 the set-up is wrong.
 """
@@ -23,6 +23,10 @@ __all__ = ["main"]
 
 STORE = "HEADRACE_DASHBOARD_STORE"
 """The variable that carries the store's URL, which may hold a password, to the page."""
+ARCHIVE = "HEADRACE_DASHBOARD_ARCHIVE"
+"""The variable that carries the archive's URL, which may hold a secret, to the page: replayed events go there too."""
+REPLAY = "HEADRACE_DASHBOARD_REPLAY"
+"""The variable that tells the page whether visitors may replay dead letters: ``yes`` or ``no``."""
 DEFAULT_STORE = "embedded:headrace-data"
 PORT = 8501
 USAGE = 2
@@ -38,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if refusal:
         return _refuse(refusal)
     os.environ[STORE] = words.store or os.environ.get(STORE) or DEFAULT_STORE
+    if words.archive:
+        os.environ[ARCHIVE] = words.archive
+    # Whoever reaches another address may look, but not write, unless that was wanted.
+    os.environ[REPLAY] = words.replay or os.environ.get(REPLAY) or ("yes" if _is_loopback(words.address) else "no")
     shown = f"[{words.address}]" if ":" in words.address else words.address
     print(f"headrace: the dashboard is on http://{shown}:{words.port}; Ctrl-C stops it", file=sys.stderr, flush=True)
     if not _is_loopback(words.address):
@@ -49,13 +57,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("headrace dashboard", description="Live pages over committed tables; they only read.")
+    parser = argparse.ArgumentParser("headrace dashboard", description="Live pages over committed tables.")
     parser.add_argument("system", choices=["commerce"], help="whose tables to show")
     parser.add_argument(
         "--store", metavar="URL", help=f"embedded:DIRECTORY or mysql://USER@HOST/DATABASE; {STORE} or {DEFAULT_STORE} if not given"
     )
+    parser.add_argument(
+        "--archive",
+        metavar="URL",
+        help=f"the stream's archive, or none, for replays; {ARCHIVE}, or `ecommerce` in an embedded store's directory, if not given",
+    )
     parser.add_argument("--port", type=int, default=PORT, help=f"the port to listen on ({PORT})")
     parser.add_argument("--address", default="127.0.0.1", help="the address to listen on; the page has no login (127.0.0.1)")
+    parser.add_argument(
+        "--replay", choices=["yes", "no"], help=f"let visitors replay dead letters; {REPLAY}, or yes on loopback only, if not given"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
     return parser
 

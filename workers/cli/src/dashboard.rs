@@ -15,6 +15,9 @@ use crate::exit;
 const PYTHON: &str = "HEADRACE_PYTHON";
 /// The variable that the page reads.
 const STORE: &str = "HEADRACE_DASHBOARD_STORE";
+/// The variables of the archive and of whether dead letters may be replayed.
+const ARCHIVE: &str = "HEADRACE_DASHBOARD_ARCHIVE";
+const REPLAY: &str = "HEADRACE_DASHBOARD_REPLAY";
 const MODULE: &str = "headrace.dashboard";
 /// Looks for what the page needs without loading it.
 const PROBE: &str = "import importlib.util as i, sys\n\
@@ -27,6 +30,14 @@ enum System {
     Commerce,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Answer {
+    /// Whoever reaches the page may.
+    Yes,
+    /// The page only reads.
+    No,
+}
+
 /// What the page reads and where it listens.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Dashboard {
@@ -35,6 +46,12 @@ pub(crate) struct Dashboard {
     /// The tables: mysql://USER@HOST/DATABASE or embedded:DIRECTORY.
     #[arg(long, value_name = "URL", default_value = headrace_pipelines::stores::DEFAULT_STORE)]
     store: String,
+    /// Where raw events are kept, as in `commerce stream`; a replay needs it. The folder `ecommerce` of an embedded store if not given.
+    #[arg(long, value_name = "LAKE")]
+    archive: Option<String>,
+    /// Whether dead letters may be replayed from the page; on loopback if not given.
+    #[arg(long)]
+    replay: Option<Answer>,
     /// The port.
     #[arg(long, default_value_t = 8501)]
     port: u16,
@@ -52,8 +69,10 @@ pub(crate) struct Dashboard {
 /// Becomes the page's program; comes back only when it cannot.
 pub(crate) fn dashboard(words: &Dashboard) -> ExitCode {
     // A wrong URL is told here, before anything starts.
-    if let Err(error) = StoreUrl::parse(&words.store) {
-        return exit::failure(&error);
+    for url in [Some(&words.store), words.archive.as_ref().filter(|archive| *archive != "none")].into_iter().flatten() {
+        if let Err(error) = StoreUrl::parse(url) {
+            return exit::failure(&error);
+        }
     }
     let python = words.python.clone().or_else(|| clock::environment(PYTHON)).unwrap_or_else(|| "python3".to_owned());
     let probe = Command::new(&python)
@@ -85,6 +104,12 @@ fn serve(words: &Dashboard, python: &str) -> std::io::Error {
     ]);
     if words.open {
         command.arg("--open");
+    }
+    if let Some(archive) = &words.archive {
+        command.env(ARCHIVE, archive);
+    }
+    if let Some(answer) = words.replay {
+        command.env(REPLAY, if answer == Answer::Yes { "yes" } else { "no" });
     }
     command.env(STORE, &words.store).exec()
 }

@@ -12,12 +12,13 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from headrace._commerce import panels
+from headrace._commerce import letters, panels
 from headrace._commerce.figures import View, choices
 from headrace._commerce.live import Live, Pending
-from headrace._commerce.markup import STYLE, note, status, time
+from headrace._commerce.markup import STYLE, note, sentence, status, time
+from headrace._commerce.replay import Replays, archive_of
 from headrace._commerce.tables import Counters
-from headrace.dashboard import DEFAULT_STORE, STORE
+from headrace.dashboard import ARCHIVE, DEFAULT_STORE, REPLAY, STORE
 from headrace.errors import ConfigError, HeadraceError
 
 __all__ = ["main"]
@@ -45,18 +46,37 @@ def main() -> None:
     """Draws the whole page."""
     st.set_page_config("Shop, live · Headrace", "🛒", layout="wide", initial_sidebar_state="auto")
     st.html(STYLE)
-    tables = _live(os.environ.get(STORE, DEFAULT_STORE))
+    store = os.environ.get(STORE, DEFAULT_STORE)
+    tables = _live(store)
+    replays = _may_replay(store)
     with st.sidebar:
         filters, running = _sidebar(tables)
-    st.fragment(_body, run_every=REFRESH_SECONDS if running else None)(tables, filters)
+    st.fragment(_body, run_every=REFRESH_SECONDS if running else None)(tables, filters, isinstance(replays, Replays))
+    if letters.is_asked():
+        letters.show(tables, replays)
+
+
+def _may_replay(store: str) -> Replays | str:
+    """The replays of the store, or why there are none."""
+    if os.environ.get(REPLAY) != "yes":
+        return f"This page may only read: start the dashboard with {REPLAY}=yes to change that."
+    archive = os.environ.get(ARCHIVE) or archive_of(store)
+    if archive is None:
+        return f"Replayed events go into the archive too: start the dashboard with the stream's archive, or none, in {ARCHIVE}."
+    return _replays(store, archive)
 
 
 def _new_live(store: str) -> Live:
     return Live(store)
 
 
+def _new_replays(store: str, archive: str) -> Replays:
+    return Replays(store, archive, lambda: _live(store).again("counters", letters.TABLE))
+
+
 # One for all visitors.
 _live = st.cache_resource(show_spinner=False)(_new_live)
+_replays = st.cache_resource(show_spinner=False)(_new_replays)
 
 
 def _sidebar(tables: Live) -> tuple[dict[str, tuple[str, ...]], bool]:
@@ -89,7 +109,7 @@ def _choices(tables: Live) -> dict[str, list[str]]:
         return {}
 
 
-def _body(tables: Live, filters: dict[str, tuple[str, ...]]) -> None:
+def _body(tables: Live, filters: dict[str, tuple[str, ...]], can_replay: bool) -> None:
     now = datetime.now(timezone.utc)
     try:
         counters = tables.counters()
@@ -99,7 +119,7 @@ def _body(tables: Live, filters: dict[str, tuple[str, ...]]) -> None:
         return
     except HeadraceError as error:
         _head(tables, False, "no data")
-        st.error(f"{_sentence(error)} This page tries again every second.", icon=":material/error:")
+        st.error(f"{sentence(error)} This page tries again every second.", icon=":material/error:")
         if isinstance(error, ConfigError) and tables.store.startswith("embedded:"):
             st.info(EMPTY.format(_demo(tables.store)), icon=":material/hourglass_empty:")
         return
@@ -107,7 +127,7 @@ def _body(tables: Live, filters: dict[str, tuple[str, ...]]) -> None:
     problem = tables.problem()
     if problem is not None:
         st.warning(
-            f"{_sentence(problem)} What is shown was read before; this page tries again every second.", icon=":material/warning:"
+            f"{sentence(problem)} What is shown was read before; this page tries again every second.", icon=":material/warning:"
         )
     newest = counters["newest_minute"]
     if newest is None and not counters["read"]:
@@ -120,7 +140,7 @@ def _body(tables: Live, filters: dict[str, tuple[str, ...]]) -> None:
     length = RANGES[name or DEFAULT_RANGE]
     until = (newest or now.replace(second=0, microsecond=0)) + timedelta(minutes=1)
     view = View(until - length, until, *(filters[column] for column in FILTERS))
-    panels.draw(tables, counters, view, length)
+    panels.draw(tables, counters, view, length, can_replay)
 
 
 def _head(tables: Live, is_live: bool, words: str) -> None:
@@ -152,8 +172,3 @@ def _demo(store: str) -> str:
         return f"{command} --dir {shlex.quote(directory)}"
     return f"{command}\nheadrace dashboard commerce --store embedded:headrace-commerce-demo --port 8502"
 
-
-def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith(".") else text + "."

@@ -72,6 +72,14 @@ class Live:
         with self._lock:
             return next((entry.error for entry in self._entries.values() if entry.error is not None), None)
 
+    def again(self, *names: str) -> None:
+        """Reads everything again when it is asked for next, and waits for these: something has changed."""
+        with self._lock:
+            for name, entry in self._entries.items():
+                entry.next_at = 0.0
+                if name in names:
+                    entry.value = None
+
     def whole(self, name: str, every: float = 2.0, **choice: Any) -> pl.DataFrame:
         """A table without times, or its newest rows."""
         found: pl.DataFrame = self._state(name, lambda _: pl.DataFrame(self._read(self.store, name, **choice)), every)

@@ -15,6 +15,7 @@ __all__ = [
     "duration",
     "note",
     "paragraph",
+    "sentence",
     "share",
     "shortened",
     "status",
@@ -104,6 +105,13 @@ def shortened(value: bytes | str | None, most: int = 120) -> str:
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
     text = "".join(letter if letter.isprintable() else "�" for letter in text[: most + 1])
     return text if len(text) <= most else text[:most] + "…"
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, as a sentence of one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else text + "."
 
 
 def title(text: str, below: str = "") -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import polars as pl
 import streamlit as st
 
-from headrace._commerce import charts, figures
+from headrace._commerce import charts, figures, letters
 from headrace._commerce.figures import View
 from headrace._commerce.live import Live, Pending
 from headrace._commerce.markup import amount, bars, count, duration, note, paragraph, share, shortened, table, tiles, time, title
@@ -20,8 +20,6 @@ __all__ = ["draw"]
 
 _LOG = logging.getLogger("headrace.dashboard")
 
-LETTERS = 200
-LETTER_COLUMNS = ("source", "position", "reason", "detail", "raw", "failed_at")
 FOREVER = datetime(9999, 1, 1, tzinfo=timezone.utc)
 NO_PLACES = "filters cannot apply"
 MINUTE = "%m-%d %H:%M"
@@ -30,8 +28,8 @@ MINUTE = "%m-%d %H:%M"
 class Page:
     """One refresh: the tables and what the visitor wants to see of them."""
 
-    def __init__(self, tables: Live, counters: Counters, view: View, length: timedelta) -> None:
-        self.tables, self.counters, self.view, self.length = tables, counters, view, length
+    def __init__(self, tables: Live, counters: Counters, view: View, length: timedelta, can_replay: bool) -> None:
+        self.tables, self.counters, self.view, self.length, self.can_replay = tables, counters, view, length, can_replay
         self.range = f"{time(view.since, '%Y-%m-%d %H:%M')} to {time(view.until, '%Y-%m-%d %H:%M')} UTC"
         self.activity = tables.since("activity_per_minute", "minute", view.since, key=True)
 
@@ -46,10 +44,10 @@ class Page:
         return self.tables.since("conversion_attributed", "cart_timestamp", self.view.since, key=False, columns=columns)
 
 
-def draw(tables: Live, counters: Counters, view: View, length: timedelta) -> None:
+def draw(tables: Live, counters: Counters, view: View, length: timedelta, can_replay: bool) -> None:
     """Draws all panels."""
     try:
-        page = Page(tables, counters, view, length)
+        page = Page(tables, counters, view, length, can_replay)
     except (HeadraceError, Pending):
         st.html(note("Reading the minutes of this range…"))
         return
@@ -305,13 +303,16 @@ def _quality(page: Page) -> None:
     if not reasons:
         return
     st.html(paragraph("Dead letters by reason, each with its newest example"))
-    newest = figures.newest_by_reason(page.tables.whole("commerce_dead_letters", 3.0, newest=LETTERS, columns=LETTER_COLUMNS))
+    newest = figures.newest_by_reason(letters.newest(page.tables))
     lines = []
     for reason, number in reasons:
         letter = newest.get(reason)
         at = f"{letter['source']} {letter['position']}, {time(letter['failed_at'], MINUTE)}" if letter else "older"
         lines.append((reason, count(number), at, shortened(letter["raw"]) if letter else ""))
     st.html(table(("Reason", "Count", "Newest at (UTC)", "Message"), lines, numbers=(1,), wide=(3,)))
+    if st.button("Review and replay" if page.can_replay else "Review", icon=":material/mail:", key="letters"):
+        letters.ask()
+        st.rerun(scope="app")
 
 
 def _orders(number: int) -> str:
