@@ -1,4 +1,4 @@
-//! The stream on real servers: events in Kafka, tables in MariaDB and MySQL, the archive on HDFS and S3.
+//! The stream on real servers: events in Kafka, tables in MariaDB, MySQL and Redis, the archive on HDFS and S3.
 //!
 //! `HEADRACE_TEST_KAFKA`, `HEADRACE_TEST_MYSQL` and the others switch these tests on.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panics, and say what they skip")]
@@ -83,4 +83,12 @@ async fn kafka_mysql_and_s3() {
     let place = Place { archive: format!("{}?{options}", place.archive), ..place };
     // One worker: S3Proxy may answer a conditional read with another version, which S3 promises not to.
     same_as_embedded(&kafka, &place, &unique, &[1_000]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafka_and_redis() {
+    let (Some(kafka), Some(redis)) = (server("HEADRACE_TEST_KAFKA"), server("HEADRACE_TEST_REDIS")) else { return };
+    let unique = unique("cache");
+    let place = Place { store: format!("{redis}?prefix={unique}:"), ..Place::new() };
+    same_as_embedded(&kafka, &place, &unique, &[1_000, 1_700]).await;
 }
