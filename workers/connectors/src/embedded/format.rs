@@ -12,7 +12,7 @@ use super::fault::Fault;
 const APPLICATION_ID: i64 = 0x4844_5243;
 
 /// What each version adds. The version of a file is how many of these it has seen.
-const MIGRATIONS: [&str; 4] = [LEDGER, TOPICS, RECENT, STATE];
+const MIGRATIONS: [&str; 3] = [LEDGER, TOPICS, RECENT];
 
 /// Version 1: scopes with positions, epochs, counters and state.
 const LEDGER: &str = "
@@ -73,21 +73,6 @@ CREATE TABLE headrace_recent (
 ) WITHOUT ROWID;
 ";
 
-/// Version 4: state in one tree instead of a table and its index. Steps that keep a blob for each key write little else.
-const STATE: &str = "
-ALTER TABLE headrace_state RENAME TO headrace_state_of_version_1;
-CREATE TABLE headrace_state (
-    scope_id INTEGER NOT NULL,
-    space TEXT NOT NULL,
-    key INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
-    blob BLOB NOT NULL,
-    PRIMARY KEY (scope_id, space, key, sequence)
-) WITHOUT ROWID;
-INSERT INTO headrace_state SELECT scope_id, space, key, sequence, blob FROM headrace_state_of_version_1 ORDER BY 1, 2, 3, 4;
-DROP TABLE headrace_state_of_version_1;
-";
-
 /// Brings a file to the newest version; a new file gets everything.
 ///
 /// # Errors
@@ -142,9 +127,6 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(LEDGER).unwrap();
         connection.execute("INSERT INTO headrace_scopes (scope, sequence) VALUES ('s', 7)", []).unwrap();
-        connection
-            .execute("INSERT INTO headrace_state VALUES (1, 'ids', 5, 7, x'00'), (1, 'ids', 5, 6, x'01')", [])
-            .unwrap();
         connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
         migrate(&mut connection, "here").unwrap();
@@ -152,9 +134,6 @@ mod tests {
         assert_eq!(number(&connection, "user_version").unwrap(), i64::try_from(MIGRATIONS.len()).unwrap());
         let sequence: i64 = connection.query_row("SELECT sequence FROM headrace_scopes", [], |row| row.get(0)).unwrap();
         assert_eq!(sequence, 7);
-        let state = "SELECT group_concat(sequence || hex(blob)) FROM headrace_state WHERE scope_id = 1 AND space = 'ids' AND key = 5";
-        let state: String = connection.query_row(state, [], |row| row.get(0)).unwrap();
-        assert_eq!(state, "601,700");
         assert!(connection.prepare("SELECT * FROM headrace_messages").is_ok());
     }
 
