@@ -97,7 +97,7 @@ impl Schema {
                 "count",
             )?,
             dead_letters: dead_letter::table(Ident::new(&format!("{prefix}commerce_dead_letters"))?)?,
-            dead_letter_arrivals: arrivals(table("commerce_dead_letter_arrivals")?)?,
+            dead_letter_arrivals: arrivals(table("commerce_letter_arrivals")?)?,
             prefix,
         })
     }

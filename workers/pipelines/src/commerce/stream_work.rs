@@ -161,14 +161,15 @@ impl StreamWork {
     ) -> Result<()> {
         let (schema, sums) = (&self.schema, Sums::of(decoded, judgement)?);
         let watermark = stream.sales_watermark();
+        // Before the sums, which know what is closed: not every store can ask for rows that a unit has changed.
+        let closed: Vec<Window> = judgement.closings.iter().map(|(window, _)| *window).collect();
+        close_minutes(unit, schema, &closed).await?;
         upsert(unit, &schema.sales_per_minute, &sums.sales_per_minute(watermark)?).await?;
         upsert(unit, &schema.sales_by_product, &sums.sales_by_product(watermark)?).await?;
         upsert(unit, &schema.orders_avg_ticket, &sums.tickets()?).await?;
         upsert(unit, &schema.views_by_category, &sums.views_by_category()?).await?;
         upsert(unit, &schema.views_by_product, &sums.views_by_product()?).await?;
         upsert(unit, &schema.activity_per_minute, &sums.activity()?).await?;
-        let closed: Vec<Window> = judgement.closings.iter().map(|(window, _)| *window).collect();
-        close_minutes(unit, schema, &closed).await?;
         upsert(unit, &schema.window_closings, &closings(decoded, judgement)?).await?;
         let peaks = peaks::update(unit, &sums, &closed, stream.first_minute_us).await?;
         upsert(unit, &schema.demand_peaks, &peaks::frame(&peaks)?).await?;
