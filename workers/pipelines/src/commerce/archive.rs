@@ -15,7 +15,7 @@ use headrace_core::batch::message_columns::{OFFSET, PARTITION, TOPIC};
 use headrace_core::keyed::Keyed;
 use headrace_core::position::Reached;
 use headrace_core::store::{Store, Unit};
-use headrace_core::{Counts, Result, failpoint, failpoint::Point};
+use headrace_core::{Counts, Error, Result, failpoint, failpoint::Point};
 use headrace_transforms::civil::{self, DAY_US};
 use polars::prelude::{BooleanChunked, DataFrame, DataType, NewChunkedArray};
 
@@ -81,12 +81,47 @@ pub struct Archive {
     due: bool,
     /// When this worker looked last at a plan that is not its own.
     planned_here: bool,
+    /// Whether it may say which lake the rows are for; others must know it.
+    decides: bool,
+}
+
+/// The lake that a scope's raw events go to, if any have.
+///
+/// # Errors
+/// When the store fails.
+pub async fn lake_of(store: &dyn Store, scope: &str) -> Result<Option<String>> {
+    let mut unit = store.begin(scope, &[]).await?;
+    let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
+    let state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?;
+    Ok(state.map(|state| state.lake).filter(|lake| !lake.is_empty()))
 }
 
 impl Archive {
-    /// Archives into a lake.
+    /// Archives into a lake, as the stream does.
     pub fn new(lake: Lake, every: Duration) -> Self {
-        Self { lake, every, due: true, planned_here: false }
+        Self { lake, every, due: true, planned_here: false, decides: true }
+    }
+
+    /// Archives into the lake of a stream, which must be this one.
+    pub fn of_stream(lake: Lake) -> Self {
+        Self { decides: false, ..Self::new(lake, Duration::MAX) }
+    }
+
+    /// Makes sure that rows go to the lake they are for.
+    fn check(&self, state: &mut ArchiveState) -> Result<()> {
+        let name = self.lake.name();
+        if state.lake == name {
+            return Ok(());
+        }
+        if state.lake.is_empty() || (self.decides && state.is_written(state.next())) {
+            state.lake = name;
+            return Ok(());
+        }
+        let lake = &state.lake;
+        Err(Error::configuration(format!(
+            "raw events of this store go to {lake}, and not to {name}: give --archive {lake}{}",
+            if self.decides { ", or first write those that wait there with `headrace commerce compact`" } else { "" }
+        )))
     }
 
     /// Keeps a batch's rows in its unit, and plans a file when there are enough.
@@ -96,6 +131,7 @@ impl Archive {
     pub async fn keep(&mut self, unit: &mut dyn Unit, rows: &DataFrame, now_us: i64) -> Result<()> {
         let keyed = Keyed::read(unit, SPACE, [0]).await?;
         let mut state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        self.check(&mut state)?;
         if rows.height() > 0 {
             let blob = raw_rows::pack(rows)?;
             let chunk = state.add(blob.len() as u64, now_us);
@@ -126,17 +162,18 @@ impl Archive {
         Ok(())
     }
 
-    /// Writes everything that waits; gives the number of files written.
+    /// Writes everything that waits now; gives the number of files written. What a stream adds meanwhile is the stream's to write.
     ///
     /// # Errors
-    /// As [`Self::carry_out`].
+    /// As [`Self::carry_out`], and when the rows are for another lake.
     pub async fn flush(&mut self, store: &dyn Store, scope: &str, now_us: i64) -> Result<usize> {
-        let mut files = self.write_planned(store, scope).await?;
+        let (mut files, mut below) = (0, None);
         loop {
             let mut unit = store.begin(scope, &[]).await?;
             let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
             let Some(mut state) = keyed.get(0).map(ArchiveState::from_bytes).transpose()? else { return Ok(files) };
-            if state.plan.is_none() && state.waiting_bytes == 0 {
+            self.check(&mut state)?;
+            if state.is_written(*below.get_or_insert(state.next())) {
                 return Ok(files);
             }
             if state.plan.is_none() {
@@ -154,7 +191,8 @@ impl Archive {
     async fn write_planned(&self, store: &dyn Store, scope: &str) -> Result<usize> {
         let mut unit = store.begin(scope, &[]).await?;
         let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
-        let state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        let mut state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        self.check(&mut state)?;
         let Some(plan) = state.plan.clone() else { return Ok(0) };
         let chunks: Vec<(i64, i64)> = plan.chunks().map(|chunk| (chunk, -1)).collect();
         let segments = unit.read_state(ROWS, &chunks).await?;

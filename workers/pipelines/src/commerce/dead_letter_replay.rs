@@ -29,7 +29,7 @@ use super::reason::Reason;
 use super::schema::Schema;
 use super::stream_work::{Changes, ID_HORIZON, StreamWork, join, read_stream, upsert};
 use super::timers::Woken;
-use crate::dead_letters::choice::{Choice, Fixes, message_frame, read, with_fixes};
+use crate::dead_letters::choice::{Choice, Fixes, message_frame, read};
 use crate::dead_letters::retaking::{Retake, Retaking};
 use crate::dead_letters::settling::Outcome;
 use crate::reading::Pages;
@@ -190,9 +190,9 @@ pub async fn replay(
     let table = &schema.dead_letters;
     let retaking = Retaking::claim(&**store, table, schema.scope(), control).await?;
     failpoint::before(Point::Read)?;
-    let letters = with_fixes(read(&**store, table, choice).await?, fixes);
+    let letters = read(&**store, table, choice).await?;
     failpoint::after(Point::Read)?;
     let arrivals = arrivals(&**store, schema, &letters).await?;
     let work = StreamWork::new(store.clone(), schema.clone(), String::new(), None, archive);
-    retaking.run(&mut Restreaming { work, topic: String::new(), arrivals }, letters).await
+    retaking.run(&mut Restreaming { work, topic: String::new(), arrivals }, letters, fixes).await
 }

@@ -48,23 +48,32 @@ pub async fn read(store: &dyn Store, table: &Table, choice: &Choice) -> Result<V
     Ok(letters)
 }
 
-/// Puts corrected texts in place; letters without one are left out when there are corrections.
-pub(crate) fn with_fixes(letters: Vec<DeadLetter>, fixes: Option<&Fixes>) -> Vec<DeadLetter> {
-    let Some(fixes) = fixes else { return letters };
-    letters
-        .into_iter()
-        .filter_map(|letter| {
-            let fixed = fixes.get(&(letter.source.clone(), letter.position.clone()))?;
-            Some(DeadLetter { raw: Some(fixed.clone().into_bytes()), ..letter })
-        })
-        .collect()
+/// Leaves out letters without a corrected text, where there are corrections.
+pub(crate) fn chosen(letters: Vec<DeadLetter>, fixes: Option<&Fixes>) -> Vec<DeadLetter> {
+    let is_fixed = |letter: &DeadLetter| fixes.is_none_or(|fixes| fixes.contains_key(&key(letter)));
+    letters.into_iter().filter(is_fixed).collect()
+}
+
+/// The letters with corrected texts in place.
+pub(crate) fn with_fixes(letters: &[DeadLetter], fixes: Option<&Fixes>) -> Vec<DeadLetter> {
+    let fixed = |letter: &DeadLetter| {
+        let text = fixes.and_then(|fixes| fixes.get(&key(letter)));
+        let raw = text.map_or_else(|| letter.raw.clone(), |text| Some(text.clone().into_bytes()));
+        DeadLetter { raw, ..letter.clone() }
+    };
+    letters.iter().map(fixed).collect()
+}
+
+fn key(letter: &DeadLetter) -> (String, String) {
+    (letter.source.clone(), letter.position.clone())
 }
 
 #[derive(Deserialize)]
 struct Fix {
     source: String,
     position: String,
-    raw: String,
+    /// Null for a message without value, which stays as it is unless it is given one.
+    raw: Option<String>,
 }
 
 /// Reads corrected texts from a file of JSON lines.
@@ -80,8 +89,9 @@ pub(crate) fn read_fixes(path: &Path) -> Result<Fixes> {
         .map(|(number, line)| {
             let fix: Fix = serde_json::from_str(line)
                 .map_err(|error| Error::data(format!("{}, line {}: {error}", path.display(), number + 1)))?;
-            Ok(((fix.source, fix.position), fix.raw))
+            Ok(fix.raw.map(|raw| ((fix.source, fix.position), raw)))
         })
+        .filter_map(Result::transpose)
         .collect()
 }
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use headrace_core::dead_letter::DeadLetter;
-use headrace_core::report::TextTable;
+use headrace_core::report::{Outcome, TextTable};
 use headrace_core::store::Store;
 use headrace_core::table::Table;
-use headrace_core::{Counts, Error, Report, Result};
+use headrace_core::{Control, Counts, Error, Report, Result};
 use headrace_transforms::civil;
 
 use super::choice::{Choice, read};
@@ -87,12 +87,16 @@ pub(crate) async fn show(store: &dyn Store, table: &Table, position: &str, reaso
 }
 
 /// What a replay did.
-pub(crate) fn replayed(counts: Counts) -> Report {
+pub(crate) fn replayed(counts: Counts, control: &Control) -> Report {
     let mut report = Report { counts, ..Report::default() };
+    if control.is_stopping() {
+        report.outcome = Outcome::Stopped;
+        report.note("Stopped on request; run the same command for the other letters.");
+    }
     let refused = report.counts.dead_lettered;
     report.fact("settled", report.counts.read - refused);
     report.fact("refused again", refused);
-    if report.counts.read == 0 {
+    if report.counts.read == 0 && !control.is_stopping() {
         report.note("There was nothing to replay.");
     }
     report

@@ -15,6 +15,7 @@ use headrace_core::store::{Store, Unit};
 use headrace_core::table::Table;
 use headrace_core::{Claim, Control, Counts, Error, Partition, Position, Result};
 
+use super::choice::{Fixes, chosen, with_fixes};
 use super::settling::{self, Outcome};
 
 /// Letters replayed in one unit.
@@ -84,10 +85,11 @@ impl<'a> Retaking<'a> {
         mut self,
         work: &mut impl Retake<Output>,
         letters: Vec<DeadLetter>,
+        fixes: Option<&Fixes>,
     ) -> Result<Counts> {
         let mut counts = Counts::default();
         let mut by_source: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
-        for letter in letters {
+        for letter in chosen(letters, fixes) {
             by_source.entry(letter.source.clone()).or_default().push(letter);
         }
         for (source, letters) in by_source {
@@ -96,7 +98,7 @@ impl<'a> Retaking<'a> {
                 if self.control.is_stopping() {
                     return Ok(counts);
                 }
-                let applied = self.batch(work, batch).await?;
+                let applied = self.batch(work, batch, fixes).await?;
                 failpoint::before(Point::Acknowledge)?;
                 counts.add(&applied);
                 self.control.progress.add(&applied);
@@ -110,12 +112,14 @@ impl<'a> Retaking<'a> {
         &mut self,
         work: &mut impl Retake<Output>,
         batch: &[DeadLetter],
+        fixes: Option<&Fixes>,
     ) -> Result<Counts> {
+        let taken = with_fixes(batch, fixes);
         let mut unit = self.begin().await?;
         failpoint::before(Point::Write)?;
-        let (outcome, changes) = work.retake(&mut *unit, batch).await?;
+        let (outcome, changes) = work.retake(&mut *unit, &taken).await?;
         failpoint::after(Point::Write)?;
-        let marked = outcome.mark(batch);
+        let marked = outcome.mark(batch, &taken);
         let (more, less) = outcome.moves(batch);
         unit.take_off(less);
         let at_once = self.store.is_transactional();

@@ -33,18 +33,20 @@ struct Mark {
 }
 
 impl Outcome {
-    /// The letters as they are from now on.
-    pub fn mark(&self, letters: &[DeadLetter]) -> Vec<DeadLetter> {
+    /// The letters as they are from now on. What was refused again keeps the text it came with, and not a correction that was none.
+    pub fn mark(&self, letters: &[DeadLetter], taken: &[DeadLetter]) -> Vec<DeadLetter> {
         let now = clock::now_us();
-        let mark = |letter: &DeadLetter| {
-            let mut letter = DeadLetter { replays: letter.replays + 1, ..letter.clone() };
+        let mark = |(letter, taken): (&DeadLetter, &DeadLetter)| {
+            let replays = letter.replays + 1;
             match self.refused.get(&letter.position) {
-                Some((reason, detail)) => (letter.reason, letter.detail) = (reason.clone(), detail.clone()),
-                None => letter.settled_at_us = Some(now),
+                Some((reason, detail)) => {
+                    let (reason, detail) = (reason.clone(), detail.clone());
+                    DeadLetter { replays, reason, detail, ..letter.clone() }
+                }
+                None => DeadLetter { replays, settled_at_us: Some(now), ..taken.clone() },
             }
-            letter
         };
-        letters.iter().map(mark).collect()
+        letters.iter().zip(taken).map(mark).collect()
     }
 
     /// What the step's counters change by: what the letters became is added, and they are dead letters no longer.

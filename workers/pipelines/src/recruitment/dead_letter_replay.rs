@@ -22,7 +22,6 @@ use super::message::Decoded;
 use super::record::ParsedRecords;
 use super::schema::{RawSchema, ResultSchema};
 use super::{message, record};
-use crate::dead_letters::choice::with_fixes;
 pub use crate::dead_letters::choice::{Choice, Fixes, message_frame, read};
 use crate::dead_letters::retaking::{Retake, Retaking};
 use crate::dead_letters::settling::Outcome;
@@ -114,10 +113,10 @@ pub async fn replay_load(
     let table = &schema.dead_letters;
     let retaking = Retaking::claim(&**store, table, schema.load_scope(), control).await?;
     failpoint::before(Point::Read)?;
-    let letters = with_fixes(read(&**store, table, choice).await?, fixes);
+    let letters = read(&**store, table, choice).await?;
     failpoint::after(Point::Read)?;
     let mut work = LoadWork::of_letters(schema.clone());
-    retaking.run(&mut work, letters).await
+    retaking.run(&mut work, letters, fixes).await
 }
 
 /// Replays refused messages of the clean step.
@@ -135,10 +134,10 @@ pub async fn replay_clean(
     let table = &schema.dead_letters;
     let retaking = Retaking::claim(&**store, table, schema.clean_scope(), control).await?;
     failpoint::before(Point::Read)?;
-    let letters = with_fixes(read(&**store, table, choice).await?, fixes);
+    let letters = read(&**store, table, choice).await?;
     failpoint::after(Point::Read)?;
     work.enrich(std::slice::from_ref(&retaking.claim)).await?;
-    retaking.run(&mut work, letters).await
+    retaking.run(&mut work, letters, fixes).await
 }
 
 /// Replays refused records of the job dimension.
@@ -154,9 +153,9 @@ pub async fn replay_jobs(
 ) -> Result<Counts> {
     let table = &schema.dead_letters;
     let retaking = Retaking::claim(&**store, table, schema.scope(), control).await?;
-    let letters = with_fixes(read(&**store, table, choice).await?, fixes);
+    let letters = read(&**store, table, choice).await?;
     let mut work = JobWork { schema: schema.clone(), file: String::new(), header: Vec::new() };
-    retaking.run(&mut work, letters).await
+    retaking.run(&mut work, letters, fixes).await
 }
 
 fn record_frame(letters: &[DeadLetter]) -> Result<DataFrame> {

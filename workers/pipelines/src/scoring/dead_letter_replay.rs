@@ -20,7 +20,7 @@ use super::model::Model;
 use super::score_sink::{Applied, Changes, ScoreWork};
 use super::scored::{self, ScoredBatch};
 use super::targets::Targets;
-use crate::dead_letters::choice::{Choice, Fixes, message_frame, read, with_fixes};
+use crate::dead_letters::choice::{Choice, Fixes, message_frame, read};
 use crate::dead_letters::retaking::{Retake, Retaking};
 use crate::dead_letters::settling::Outcome;
 
@@ -95,8 +95,8 @@ pub async fn replay(
     let (store, table) = (targets.ledger.clone(), targets.schema.dead_letters.clone());
     let retaking = Retaking::claim(&*store, &table, targets.scope(), control).await?;
     failpoint::before(Point::Read)?;
-    let letters = with_fixes(read(&*store, &table, choice).await?, fixes);
+    let letters = read(&*store, &table, choice).await?;
     failpoint::after(Point::Read)?;
     let work = ScoreWork::new(targets, String::new(), String::new(), None);
-    retaking.run(&mut Rescoring { work, model }, letters).await
+    retaking.run(&mut Rescoring { work, model }, letters, fixes).await
 }

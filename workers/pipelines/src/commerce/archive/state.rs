@@ -8,8 +8,8 @@ use headrace_transforms::packed::{self, Damaged};
 
 use crate::commerce::event::Kind;
 
-/// The version of the format.
-const FORMAT: u8 = 1;
+/// The version of the format. The first one did not name the lake.
+const FORMAT: u8 = 2;
 
 /// Which waiting rows go into files next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct ArchiveState {
     pub waiting_since_us: Option<i64>,
     /// What is being written.
     pub plan: Option<Plan>,
+    /// The lake the rows are for; empty where that is not known yet.
+    pub lake: String,
     /// The number of the file a day has come to, where that is not the first.
     parts: BTreeMap<(Kind, i64), u64>,
 }
@@ -70,6 +72,16 @@ impl ArchiveState {
         full.iter().for_each(|file| *self.parts.entry(*file).or_default() += 1);
     }
 
+    /// The number of the next blob: all that came so far has smaller ones.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Whether all blobs below a number are in files.
+    pub fn is_written(&self, below: i64) -> bool {
+        self.waiting_from >= below && self.plan.as_ref().is_none_or(|plan| plan.first >= below)
+    }
+
     /// The number of the file a day has come to.
     pub fn part(&self, kind: Kind, day: i64) -> u64 {
         self.parts.get(&(kind, day)).copied().unwrap_or_default()
@@ -94,6 +106,7 @@ impl ArchiveState {
             packed::put_signed(&mut out, *day);
             packed::put_unsigned(&mut out, *part);
         }
+        packed::put_bytes(&mut out, self.lake.as_bytes());
         out
     }
 
@@ -106,7 +119,9 @@ impl ArchiveState {
     }
 
     fn take(bytes: &[u8]) -> Result<Self, Damaged> {
-        let Some((&FORMAT, mut input)) = bytes.split_first() else { return Err(Damaged("of another version")) };
+        let Some((&format @ 1..=FORMAT, mut input)) = bytes.split_first() else {
+            return Err(Damaged("of another version"));
+        };
         let input = &mut input;
         let (next, waiting_from) = (packed::take_signed(input)?, packed::take_signed(input)?);
         let waiting_bytes = packed::take_unsigned(input)?;
@@ -125,8 +140,10 @@ impl ArchiveState {
             let kind = *Kind::ALL.get(usize::from(kind)).ok_or(Damaged("an unknown data set"))?;
             parts.insert((kind, packed::take_signed(input)?), packed::take_unsigned(input)?);
         }
+        let lake = if format == 1 { &[][..] } else { packed::take_bytes(input)? };
+        let lake = String::from_utf8(lake.to_vec()).map_err(|_| Damaged("a name is no UTF-8"))?;
         packed::finish(input)?;
-        Ok(Self { next, waiting_from, waiting_bytes, waiting_since_us, plan, parts })
+        Ok(Self { next, waiting_from, waiting_bytes, waiting_since_us, plan, lake, parts })
     }
 }
 

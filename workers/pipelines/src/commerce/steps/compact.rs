@@ -58,7 +58,7 @@ impl Parameters for Compact {
         super::export::require_tables(&*store, &schema).await?;
         let lake = super::stream::open_archive(&self.archive).await?;
         let lake = lake.ok_or_else(|| Error::configuration("--archive none: there is no lake to write to"))?;
-        let mut archive = Archive::new(lake.clone(), Duration::ZERO);
+        let mut archive = Archive::of_stream(lake.clone());
         // A stream may be writing the same plan at this moment: then it is found done at the next try.
         let mut tries = Tries::new(&control);
         let (written, rows) = loop {

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use headrace_core::step::Parameters;
 use headrace_core::store::Store;
-use headrace_core::{Control, Report, Result, clock};
+use headrace_core::{Control, Error, Report, Result, clock};
 
 use super::DEFAULT_ARCHIVE;
-use crate::commerce::archive::Archive;
+use crate::commerce::archive::{Archive, lake_of};
 use crate::commerce::dead_letter_replay::replay;
 use crate::commerce::schema::Schema;
 use crate::dead_letters::choice::{Choice, read_fixes};
@@ -106,11 +105,16 @@ impl Parameters for ReplayDeadLetters {
         let (store, schema) = self.place.open().await?;
         store.create(&schema.tables()).await?;
         let lake = super::stream::open_archive(&self.archive).await?;
-        let archive = || lake.clone().map(|lake| Archive::new(lake, Duration::MAX));
+        let archive = || lake.clone().map(Archive::of_stream);
+        if lake.is_none()
+            && let Some(lake) = lake_of(&*store, &schema.scope()).await?
+        {
+            return Err(Error::configuration(format!("raw events of this store go to {lake}: give --archive {lake}")));
+        }
         let choice = Choice { reason: self.place.reason, settled: false, limit: usize::MAX };
         let counts = replay(&store, &schema, archive(), &choice, fixes.as_ref(), &control).await?;
-        let mut report = listing::replayed(counts);
-        if let (Some(lake), Some(mut archive)) = (&lake, archive()) {
+        let mut report = listing::replayed(counts, &control);
+        if let (Some(lake), Some(mut archive), false) = (&lake, archive(), control.is_stopping()) {
             // A stream may be writing the same plan at this moment: then it is found done at the next try.
             let (scope, mut tries) = (schema.scope(), Tries::new(&control));
             let files = loop {

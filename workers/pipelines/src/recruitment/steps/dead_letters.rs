@@ -159,6 +159,6 @@ impl Parameters for Replay {
                 replay_clean(&store, &schema, work, &choice, fixes.as_ref(), &control).await?
             }
         };
-        Ok(listing::replayed(counts))
+        Ok(listing::replayed(counts, &control))
     }
 }

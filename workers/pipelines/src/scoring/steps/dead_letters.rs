@@ -101,6 +101,6 @@ impl Parameters for ReplayDeadLetters {
         targets.create().await?;
         let choice = Choice { reason, settled: false, limit: usize::MAX };
         let counts = replay(targets, model, &choice, fixes.as_ref(), &control).await?;
-        Ok(listing::replayed(counts))
+        Ok(listing::replayed(counts, &control))
     }
 }
