@@ -96,9 +96,13 @@ test_pages() {
 }
 
 # PySpark is in the environment of `./run bench spark`, which is made beside the first phases: two minutes where it is missing.
-spark_python() { wait_for_job install-spark; echo "$("$root/bench/peers.sh" spark)/venv/bin/python"; }
+spark_python() {
+  local folder
+  wait_for_job install-spark
+  folder=$("$root/bench/peers.sh" spark) && [ -x "$folder/venv/bin/python" ] && echo "$folder/venv/bin/python"
+}
 test_spark() {
-  local python; python=$(spark_python)
+  local python; python=$(spark_python) || return
   "$python" -m pip install --quiet --disable-pip-version-check pytest || return
   "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$HEADRACE_HOME"/wheels/*.whl || return
   "$python" -m pytest -q -rs "$root/pylib/tests/test_spark.py"
@@ -106,7 +110,7 @@ test_spark() {
 
 # The lake's files read by others. Its Spark test passes over a machine without PySpark; here it has to be there.
 test_lake_readers() {
-  spark_python
+  spark_python || return
   python_packages pytest duckdb pytz pandas polars pyarrow
   "$HEADRACE_HOME/venv/bin/python" -m pytest -q -rs -p no:cacheprovider "$root/tests/lake_readers_test.py"
 }

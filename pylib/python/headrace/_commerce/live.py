@@ -75,10 +75,10 @@ class Live:
     def again(self, *names: str) -> None:
         """Reads everything again when it is asked for next, and waits for these: something has changed."""
         with self._lock:
-            for name, entry in self._entries.items():
+            for entry in self._entries.values():
                 entry.next_at = 0.0
-                if name in names:
-                    entry.value = None
+            # A reading that is under way began before the change: it fills an entry that nobody looks at any more.
+            self._entries.update({name: _Entry() for name in names if name in self._entries})
 
     def whole(self, name: str, every: float = 2.0, **choice: Any) -> pl.DataFrame:
         """A table without times, or its newest rows."""
@@ -124,9 +124,10 @@ class Live:
                 reading.result(FIRST_WAIT_SECONDS)
             except TooSlow:
                 raise Pending(name) from None
-        if entry.value is None and entry.error is not None:
-            raise entry.error
-        return entry.value
+        value, error = entry.value, entry.error
+        if value is None and error is not None:
+            raise error
+        return value
 
     def _reload(self, entry: _Entry, load: Callable[[_Entry], Any], every: float) -> None:
         began = time.monotonic()
