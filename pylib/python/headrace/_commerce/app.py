@@ -171,4 +171,3 @@ def _demo(store: str) -> str:
         directory = unquote(store.removeprefix("embedded:").removeprefix("//").partition("?")[0])
         return f"{command} --dir {shlex.quote(directory)}"
     return f"{command}\nheadrace dashboard commerce --store embedded:headrace-commerce-demo --port 8502"
-

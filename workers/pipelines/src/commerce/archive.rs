@@ -91,9 +91,15 @@ pub struct Archive {
 /// When the store fails.
 pub async fn lake_of(store: &dyn Store, scope: &str) -> Result<Option<String>> {
     let mut unit = store.begin(scope, &[]).await?;
-    let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
-    let state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?;
+    let (_, state) = read_state(&mut *unit).await?;
     Ok(state.map(|state| state.lake).filter(|lake| !lake.is_empty()))
+}
+
+/// Reads the archive's state, if there is any yet, with what it is written through again.
+async fn read_state(unit: &mut dyn Unit) -> Result<(Keyed, Option<ArchiveState>)> {
+    let keyed = Keyed::read(unit, SPACE, [0]).await?;
+    let state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?;
+    Ok((keyed, state))
 }
 
 impl Archive {
@@ -129,8 +135,8 @@ impl Archive {
     /// # Errors
     /// When the store fails.
     pub async fn keep(&mut self, unit: &mut dyn Unit, rows: &DataFrame, now_us: i64) -> Result<()> {
-        let keyed = Keyed::read(unit, SPACE, [0]).await?;
-        let mut state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        let (keyed, state) = read_state(unit).await?;
+        let mut state = state.unwrap_or_default();
         self.check(&mut state)?;
         if rows.height() > 0 {
             let blob = raw_rows::pack(rows)?;
@@ -170,8 +176,7 @@ impl Archive {
         let (mut files, mut below) = (0, None);
         loop {
             let mut unit = store.begin(scope, &[]).await?;
-            let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
-            let Some(mut state) = keyed.get(0).map(ArchiveState::from_bytes).transpose()? else { return Ok(files) };
+            let (keyed, Some(mut state)) = read_state(&mut *unit).await? else { return Ok(files) };
             self.check(&mut state)?;
             if state.is_written(*below.get_or_insert(state.next())) {
                 return Ok(files);
@@ -190,8 +195,8 @@ impl Archive {
     /// Carries the plan out, if there is one; gives the number of files written.
     async fn write_planned(&self, store: &dyn Store, scope: &str) -> Result<usize> {
         let mut unit = store.begin(scope, &[]).await?;
-        let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
-        let mut state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        let (_, state) = read_state(&mut *unit).await?;
+        let mut state = state.unwrap_or_default();
         self.check(&mut state)?;
         let Some(plan) = state.plan.clone() else { return Ok(0) };
         let chunks: Vec<(i64, i64)> = plan.chunks().map(|chunk| (chunk, -1)).collect();
@@ -214,8 +219,8 @@ impl Archive {
         }
         failpoint::after(Point::Write)?;
         let mut unit = store.begin(scope, &[]).await?;
-        let keyed = Keyed::read(&mut *unit, SPACE, [0]).await?;
-        let mut state = keyed.get(0).map(ArchiveState::from_bytes).transpose()?.unwrap_or_default();
+        let (keyed, state) = read_state(&mut *unit).await?;
+        let mut state = state.unwrap_or_default();
         // Another worker may have been as far.
         if state.plan.as_ref().is_some_and(|found| found.token == plan.token) {
             state.finish_plan(&full);
