@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use headrace_core::step::Parameters;
 use headrace_core::store::Store;
+use headrace_core::table::Table;
 use headrace_core::{Control, Error, Report, Result, clock};
 
 use super::DEFAULT_ARCHIVE;
@@ -13,13 +14,14 @@ use crate::commerce::archive::{Archive, lake_of};
 use crate::commerce::dead_letter_replay::replay;
 use crate::commerce::schema::Schema;
 use crate::dead_letters::choice::{Choice, read_fixes};
-use crate::dead_letters::listing::{self, Listing};
+use crate::dead_letters::listing;
+use crate::dead_letters::steps::Letters;
 use crate::steps::Tries;
 use crate::stores::{DEFAULT_STORE, open_warehouse};
 
 /// Where dead letters are.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Place {
+pub struct Place {
     /// Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY.
     #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
     store: String,
@@ -29,7 +31,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    async fn open(&self) -> Result<(Arc<dyn Store>, Schema)> {
+    async fn open_all(&self) -> Result<(Arc<dyn Store>, Schema)> {
         let url = crate::steps::store_url("store", &self.store)?;
         let schema = Schema::of(&url)?;
         let store = open_warehouse(&url).await?;
@@ -38,45 +40,19 @@ impl Place {
     }
 }
 
-/// Lists dead letters.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ListDeadLetters {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    listing: Listing,
-}
-
 #[async_trait]
-impl Parameters for ListDeadLetters {
+impl Letters for Place {
     const SYSTEM: &'static str = super::SYSTEM;
-    const NAME: &'static str = "dead-letters list";
-    const ABOUT: &'static str = "List refused events: their place in their topic and why they were refused";
+    const LISTS: &'static str = "List refused events: their place in their topic and why they were refused";
+    const SHOWS: &'static str = "Show refused events with their raw text";
 
-    async fn run(self, _: Control) -> Result<Report> {
-        let (store, schema) = self.place.open().await?;
-        self.listing.report(&*store, &schema.dead_letters, self.place.reason.as_ref()).await
+    async fn open(&self) -> Result<(Arc<dyn Store>, Table)> {
+        let (store, schema) = self.open_all().await?;
+        Ok((store, schema.dead_letters))
     }
-}
 
-/// Shows dead letters.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ShowDeadLetters {
-    /// The position, as listed: partition-offset. Each topic may have a letter there.
-    position: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-#[async_trait]
-impl Parameters for ShowDeadLetters {
-    const SYSTEM: &'static str = super::SYSTEM;
-    const NAME: &'static str = "dead-letters show";
-    const ABOUT: &'static str = "Show refused events with their raw text";
-
-    async fn run(self, _: Control) -> Result<Report> {
-        let (store, schema) = self.place.open().await?;
-        listing::show(&*store, &schema.dead_letters, &self.position, self.place.reason.as_ref()).await
+    fn reason(&self) -> Option<&String> {
+        self.reason.as_ref()
     }
 }
 
@@ -102,7 +78,7 @@ impl Parameters for ReplayDeadLetters {
 
     async fn run(self, control: Control) -> Result<Report> {
         let fixes = self.fixed.as_deref().map(read_fixes).transpose()?;
-        let (store, schema) = self.place.open().await?;
+        let (store, schema) = self.place.open_all().await?;
         store.create(&schema.tables()).await?;
         let lake = super::stream::open_archive(&self.archive).await?;
         let archive = || lake.clone().map(Archive::of_stream);

@@ -14,13 +14,18 @@ use headrace_core::step::{Holds, Step};
 
 pub use compact::Compact;
 pub use create::Create;
-pub use dead_letters::{ListDeadLetters, ReplayDeadLetters, ShowDeadLetters};
+pub use dead_letters::ReplayDeadLetters;
 pub use demo::Demo;
 pub use export::Export;
 pub use recompute::Recompute;
 pub use simulate::Simulate;
 pub use stream::Stream;
 pub use verify::Verify;
+
+/// Lists the system's dead letters.
+pub type ListDeadLetters = crate::dead_letters::steps::List<dead_letters::Place>;
+/// Shows some of them.
+pub type ShowDeadLetters = crate::dead_letters::steps::Show<dead_letters::Place>;
 
 /// The system's name in steps.
 pub const SYSTEM: &str = "commerce";

@@ -11,7 +11,8 @@ use headrace_core::table::Table;
 use headrace_core::{Control, Report, Result, StoreUrl};
 
 use crate::dead_letters::choice::{Choice, read_fixes};
-use crate::dead_letters::listing::{self, Listing};
+use crate::dead_letters::listing;
+use crate::dead_letters::steps::Letters;
 use crate::recruitment::clean_sink::CleanWork;
 use crate::recruitment::companies::Companies;
 use crate::recruitment::dead_letter_replay::{replay_clean, replay_jobs, replay_load};
@@ -32,7 +33,7 @@ pub(super) enum Refuser {
 
 /// Where dead letters are.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Place {
+pub struct Place {
     /// The raw store (letters of load), the result (of clean) or the job dimension (of jobs).
     #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
     from: String,
@@ -54,6 +55,13 @@ impl Place {
             if matches!(url.scheme.as_str(), "mysql" | "mariadb") { Refuser::Clean } else { Refuser::Load };
         self.step.unwrap_or(by_default)
     }
+}
+
+#[async_trait]
+impl Letters for Place {
+    const SYSTEM: &'static str = super::SYSTEM;
+    const LISTS: &'static str = "List refused rows: where they came from and why they were refused";
+    const SHOWS: &'static str = "Show refused rows with their raw text";
 
     async fn open(&self) -> Result<(Arc<dyn Store>, Table)> {
         let url = self.url()?;
@@ -65,47 +73,9 @@ impl Place {
         super::require_table(&*store, &table.name, made_by).await?;
         Ok((store, table))
     }
-}
 
-/// Lists dead letters.
-#[derive(Clone, Debug, clap::Args)]
-pub struct List {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    listing: Listing,
-}
-
-#[async_trait]
-impl Parameters for List {
-    const SYSTEM: &'static str = super::SYSTEM;
-    const NAME: &'static str = "dead-letters list";
-    const ABOUT: &'static str = "List refused rows: where they came from and why they were refused";
-
-    async fn run(self, _: Control) -> Result<Report> {
-        let (store, table) = self.place.open().await?;
-        self.listing.report(&*store, &table, self.place.reason.as_ref()).await
-    }
-}
-
-/// Shows one dead letter.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Show {
-    /// Its position, as listed: a record number, or partition-offset.
-    position: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-#[async_trait]
-impl Parameters for Show {
-    const SYSTEM: &'static str = super::SYSTEM;
-    const NAME: &'static str = "dead-letters show";
-    const ABOUT: &'static str = "Show refused rows with their raw text";
-
-    async fn run(self, _: Control) -> Result<Report> {
-        let (store, table) = self.place.open().await?;
-        listing::show(&*store, &table, &self.position, self.place.reason.as_ref()).await
+    fn reason(&self) -> Option<&String> {
+        self.reason.as_ref()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::recruitment::schema::TOPIC;
 use crate::steps::{report_of, set_positions, store_url};
 
 pub use clean::Clean;
-pub use dead_letters::{List, Replay as ReplayDeadLetters, Show};
+pub use dead_letters::Replay as ReplayDeadLetters;
 pub use demo::Demo;
 pub use export::Export;
 pub use jobs::Jobs;
@@ -28,6 +28,11 @@ pub use load::Load;
 pub use replay::Replay;
 pub use simulate::Simulate;
 pub use verify::Verify;
+
+/// Lists the system's dead letters.
+pub type List = crate::dead_letters::steps::List<dead_letters::Place>;
+/// Shows some of them.
+pub type Show = crate::dead_letters::steps::Show<dead_letters::Place>;
 
 /// The system's name in steps.
 pub const SYSTEM: &str = "recruitment";

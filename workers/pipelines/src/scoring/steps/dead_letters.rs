@@ -1,13 +1,17 @@
 //! `scoring dead-letters list | show | replay`: which registrations were refused, why, and another try.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use headrace_core::step::Parameters;
+use headrace_core::store::Store;
+use headrace_core::table::Table;
 use headrace_core::{Control, Report, Result};
 
 use crate::dead_letters::choice::{Choice, read_fixes};
-use crate::dead_letters::listing::{self, Listing};
+use crate::dead_letters::listing;
+use crate::dead_letters::steps::Letters;
 use crate::scoring::dead_letter_replay::replay;
 use crate::scoring::model::ModelFile;
 use crate::scoring::targets::{Targets, open_ledger};
@@ -15,7 +19,7 @@ use crate::stores::DEFAULT_STORE;
 
 /// Where dead letters are.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Place {
+pub struct Place {
     /// The offers, whose dead letters these are.
     #[arg(long, value_name = "URL", default_value = DEFAULT_STORE)]
     offers: String,
@@ -27,45 +31,19 @@ pub(super) struct Place {
     reason: Option<String>,
 }
 
-/// Lists dead letters.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ListDeadLetters {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    listing: Listing,
-}
-
 #[async_trait]
-impl Parameters for ListDeadLetters {
+impl Letters for Place {
     const SYSTEM: &'static str = super::SYSTEM;
-    const NAME: &'static str = "dead-letters list";
-    const ABOUT: &'static str = "List refused registrations: their place in the topic and why they were refused";
+    const LISTS: &'static str = "List refused registrations: their place in the topic and why they were refused";
+    const SHOWS: &'static str = "Show a refused registration with its raw text";
 
-    async fn run(self, _: Control) -> Result<Report> {
-        let (store, schema) = open_ledger(&self.place.offers, self.place.ledger.as_deref()).await?;
-        self.listing.report(&*store, &schema.dead_letters, self.place.reason.as_ref()).await
+    async fn open(&self) -> Result<(Arc<dyn Store>, Table)> {
+        let (store, schema) = open_ledger(&self.offers, self.ledger.as_deref()).await?;
+        Ok((store, schema.dead_letters))
     }
-}
 
-/// Shows one dead letter.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ShowDeadLetters {
-    /// Its position, as listed: partition-offset.
-    position: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-#[async_trait]
-impl Parameters for ShowDeadLetters {
-    const SYSTEM: &'static str = super::SYSTEM;
-    const NAME: &'static str = "dead-letters show";
-    const ABOUT: &'static str = "Show a refused registration with its raw text";
-
-    async fn run(self, _: Control) -> Result<Report> {
-        let (store, schema) = open_ledger(&self.place.offers, self.place.ledger.as_deref()).await?;
-        listing::show(&*store, &schema.dead_letters, &self.position, self.place.reason.as_ref()).await
+    fn reason(&self) -> Option<&String> {
+        self.reason.as_ref()
     }
 }
 

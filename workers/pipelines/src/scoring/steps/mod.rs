@@ -12,13 +12,18 @@ use headrace_core::step::{Holds, Step};
 
 use crate::scoring::schema::{CACHE, OFFERS, TOPIC};
 
-pub use dead_letters::{ListDeadLetters, ReplayDeadLetters, ShowDeadLetters};
+pub use dead_letters::ReplayDeadLetters;
 pub use demo::Demo;
 pub use rescore::Rescore;
 pub use score::Score;
 pub use send::Send;
 pub use train::Train;
 pub use verify::Verify;
+
+/// Lists the system's dead letters.
+pub type ListDeadLetters = crate::dead_letters::steps::List<dead_letters::Place>;
+/// Shows some of them.
+pub type ShowDeadLetters = crate::dead_letters::steps::Show<dead_letters::Place>;
 
 /// The system's name in steps.
 pub const SYSTEM: &str = "scoring";
