@@ -5,7 +5,7 @@
 //! - [`reading`]: reads tables and sources whole;
 //! - [`random`]: numbers for simulations; [`parsing`]: values of options;
 //! - [`dead_letters`]: refused rows, listed and put through their step again;
-//! - [`id_index`]: which event ids a scope has seen;
+//! - [`id_index`]: which event ids a scope has seen; [`keyed_pages`]: state of very many small keys;
 //! - [`recruitment`]: campaign performance from a tracking log;
 //! - [`scoring`]: tariff offers from registrations;
 //! - [`commerce`]: sales, views and conversions from shop events.
@@ -13,6 +13,7 @@
 pub mod commerce;
 pub mod dead_letters;
 pub mod id_index;
+pub mod keyed_pages;
 pub(crate) mod parsing;
 pub mod random;
 pub mod reading;

@@ -23,7 +23,6 @@ use polars::prelude::{BooleanChunked, DataFrame, NamedFrom, NewChunkedArray, Ser
 use super::accept::accept;
 use super::archive::Archive;
 use super::decode::{ARRIVAL_US, Decoded, Refused, decode};
-use super::funnel::Grouped;
 use super::quality::Quality;
 use super::reason::Reason;
 use super::schema::Schema;
@@ -112,20 +111,20 @@ impl StreamWork {
         let accepted = accept(decoded, &verdicts)?;
         let judgement = stream.judge_again(decoded, &accepted.rows)?;
         self.write_sums(unit, decoded, &judgement, &stream).await?;
-        let mut grouped = Grouped::of(decoded, &judgement)?;
         let nothing_rings = Woken::default();
-        let funnel = join(unit, &self.schema, decoded, &judgement, &mut stream, &mut grouped, nothing_rings).await?;
-        let mut quality = Quality::of(decoded, &accepted, &judgement, funnel.pairs.len())?;
+        let (schema, keyed) = (&self.schema, &mut self.funnel);
+        let (rows, funnel) = join(unit, schema, decoded, &judgement, &mut stream, keyed, nothing_rings).await?;
+        let mut quality = Quality::of(decoded, &accepted, &judgement, rows.pairs.len())?;
         quality.settle(before.into_iter());
         upsert(unit, &self.schema.quality_per_minute, &quality.rows()?).await?;
         self.write_late(unit, decoded, &judgement).await?;
-        let changes = self.keep(unit, decoded, &accepted, &verdicts, &stream, now_us).await?;
+        let ids = self.keep(unit, decoded, &accepted, &verdicts, &stream, now_us).await?;
         state.write(unit, vec![(0, Some(stream.to_bytes()))]).await?;
         let refused = decoded.refused.iter().chain(&accepted.conflicting).map(|event: &Refused| {
             let why = (event.refusal.reason.as_str().to_owned(), event.refusal.detail.clone());
             (format!("{}-{}", event.place.partition, event.place.offset), why)
         });
-        Ok((Outcome { counts: quality.counts, refused: refused.collect() }, changes))
+        Ok((Outcome { counts: quality.counts, refused: refused.collect() }, Changes { ids, funnel }))
     }
 }
 

@@ -9,10 +9,9 @@ use headrace_core::{Counts, Result, clock};
 
 use super::archive::Archive;
 use super::decode::Decoded;
-use super::funnel::Grouped;
 use super::schema::{ABANDONED_TOPIC, PEAKS_TOPIC, Schema};
 use super::stream_state::{Judgement, StreamState};
-use super::stream_work::{Messages, SPACE, close_minutes, join, upsert};
+use super::stream_work::{Messages, SPACE, close_minutes, funnel_state, join, upsert};
 use super::sums::Sums;
 use super::timers::{self, Until};
 use super::{alerts, peaks};
@@ -22,6 +21,7 @@ use super::{alerts, peaks};
 /// # Errors
 /// When the store fails, or what is stored is damaged.
 pub async fn settle(store: &dyn Store, schema: &Schema, messages: Option<&Messages>, close: bool) -> Result<()> {
+    let mut keyed = funnel_state();
     for until in [Until::Passed, Until::Now] {
         loop {
             let mut unit = store.begin(&schema.scope(), &[]).await?;
@@ -30,10 +30,12 @@ pub async fn settle(store: &dyn Store, schema: &Schema, messages: Option<&Messag
             let mut closed = stream.stop_waiting(clock::now_us());
             let woken = timers::ring(&mut *unit, &mut stream, until).await?;
             let is_last = woken.minutes.is_empty();
+            let mut joined = None;
             if !is_last {
-                let (none, mut grouped) = (Decoded::none()?, Grouped::default());
-                let judgement = Judgement::default();
-                let rows = join(&mut *unit, schema, &none, &judgement, &mut stream, &mut grouped, woken).await?;
+                let (none, judgement) = (Decoded::none()?, Judgement::default());
+                let (rows, changes) =
+                    join(&mut *unit, schema, &none, &judgement, &mut stream, &mut keyed, woken).await?;
+                joined = Some(changes);
                 if let Some(messages) = messages {
                     messages.send(&mut *unit, ABANDONED_TOPIC, &alerts::abandoned(&rows.abandoned)?).await?;
                 }
@@ -50,6 +52,7 @@ pub async fn settle(store: &dyn Store, schema: &Schema, messages: Option<&Messag
             if !is_last || !closed.is_empty() {
                 state.write(&mut *unit, vec![(0, Some(stream.to_bytes()))]).await?;
                 unit.commit(&Reached::new(), &Counts::default()).await?;
+                joined.into_iter().for_each(|changes| keyed.committed(changes));
             }
             // The minute in which the watermark stands is set again by keys that are not due yet.
             if is_last || until == Until::Now {

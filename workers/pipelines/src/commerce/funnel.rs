@@ -1,6 +1,6 @@
 //! The funnel: views, carts and purchases of a user and a product, joined.
 //!
-//! State: one blob for each user and product, read for the keys of a batch. It holds the times covered by views, carts that no view
+//! State: one value for each user and product ([`KeyedPages`](crate::keyed_pages::KeyedPages)), read for the keys of a batch. It holds the times covered by views, carts that no view
 //! came before, and the carts and purchases of the last hour. The attribution of purchases that may still change is written at once
 //! and corrected when an older event comes; so the tables always show what they would if the stream ended here.
 //! Ordering: events of a key in message order. Memory: the keys of the batch.
@@ -10,7 +10,6 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headrace_core::keyed::Keyed;
 use headrace_core::{Error, Result};
 use headrace_transforms::civil::HOUR_US;
 use headrace_transforms::join::{Attribution, Event, EventId, Interval, Pair};
@@ -20,6 +19,7 @@ use super::decode::{Decoded, texts};
 use super::event::Kind;
 use super::schema::UNKNOWN;
 use super::stream_state::{Judged, Judgement, MINUTE_US};
+use crate::keyed_pages::Values;
 
 pub use key_state::{CartPlace, KeyState, Purchases};
 pub use rows::{Abandoned, FunnelRows};
@@ -27,9 +27,9 @@ pub use rows::{Abandoned, FunnelRows};
 /// How long a purchase may follow a cart, and a cart a view.
 pub const WITHIN_US: i64 = 20 * MINUTE_US;
 /// How long views count after the watermark of the join has passed them: longer than any event may be late.
-const VIEWS_US: i64 = 24 * HOUR_US;
-/// The state space.
-pub const SPACE: &str = "funnel";
+pub(super) const VIEWS_US: i64 = 24 * HOUR_US;
+/// The name of the state.
+pub const STATE: &str = "funnel";
 
 /// The events of a batch, by key of state.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub struct Grouped {
     by_key: BTreeMap<i64, Vec<usize>>,
 }
 
-/// The key of a user and product. Others with the same key share a blob.
+/// The key of a user and product. Others with the same key share a value.
 pub fn key(user_id: &str, product_id: &str) -> i64 {
     let mut hash = Xxh3::new();
     hash.update(&(user_id.len() as u64).to_le_bytes());
@@ -81,8 +81,8 @@ impl Grouped {
 pub struct Changes {
     /// Rows of the tables.
     pub rows: FunnelRows,
-    /// Blobs of state by key; none removes.
-    pub blobs: Vec<(i64, Option<Vec<u8>>)>,
+    /// Values of state by key; none removes.
+    pub values: Vec<(i64, Option<Vec<u8>>)>,
     /// Keys to be woken, by minute of the join's watermark.
     pub timers: BTreeMap<i64, Vec<i64>>,
 }
@@ -145,9 +145,9 @@ pub fn within() -> Result<Interval> {
 /// Applies a batch to the state of its keys.
 ///
 /// # Errors
-/// When a blob is damaged or a column missing.
+/// When a value is damaged or a column missing.
 pub fn apply(
-    state: &Keyed,
+    state: &Values,
     grouped: &Grouped,
     decoded: &Decoded,
     judgement: &Judgement,
@@ -158,7 +158,7 @@ pub fn apply(
     let mut changes = Changes::default();
     for (&key, places) in &grouped.by_key {
         let mut purchases = match state.get(key) {
-            Some(blob) => Purchases::from_bytes(blob)?,
+            Some(value) => Purchases::from_bytes(value)?,
             None => Purchases::default(),
         };
         let before: Vec<BTreeMap<EventId, Attribution>> =
@@ -185,8 +185,8 @@ pub fn apply(
         if let Some(minute) = purchases.set_timer(&on, VIEWS_US, fired) {
             changes.timers.entry(minute).or_default().push(key);
         }
-        let blob = (!purchases.states.is_empty()).then(|| purchases.to_bytes());
-        changes.blobs.push((key, blob));
+        let value = (!purchases.states.is_empty()).then(|| purchases.to_bytes());
+        changes.values.push((key, value));
     }
     Ok(changes)
 }

@@ -6,13 +6,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use headrace_core::{Error, Result};
-use headrace_transforms::civil::SECOND_US;
+use headrace_transforms::civil::{HOUR_US, SECOND_US};
 use headrace_transforms::packed::{self, Damaged, Packed};
 use headrace_transforms::watermark::{Advance, Rules, Watermark, both};
 use headrace_transforms::window::{OpenWindows, Tumbling, Window};
 
 use super::decode::{Decoded, texts};
 use super::event::Kind;
+use super::funnel::VIEWS_US;
 
 /// A minute.
 pub const MINUTE_US: i64 = 60 * SECOND_US;
@@ -76,6 +77,8 @@ pub struct StreamState {
     pub timers: BTreeSet<i64>,
     /// The minute of the first purchase.
     pub first_minute_us: Option<i64>,
+    /// The newest time of any event.
+    latest_us: Option<i64>,
 }
 
 /// The minute in which a time lies.
@@ -105,6 +108,18 @@ impl StreamState {
     /// The newest time of a cart or purchase.
     pub fn newest_us(&self) -> Option<i64> {
         self.carts.max_time_us().max(self.purchases.max_time_us())
+    }
+
+    /// The newest time of any event, in seconds, for what is kept by age: it never goes back.
+    pub fn latest_seconds(&self) -> i64 {
+        self.latest_us.map_or(0, |latest| latest.div_euclid(SECOND_US))
+    }
+
+    /// What was written for the join at [times](Self::latest_seconds) before this is not needed any more: no timer waits for it.
+    pub fn join_needs_seconds(&self) -> i64 {
+        let waiting = self.timers.first().copied().unwrap_or(i64::MAX);
+        let oldest = self.join_watermark().map(|watermark| watermark.min(waiting) - VIEWS_US - HOUR_US);
+        oldest.map_or(i64::MIN, |oldest| oldest.div_euclid(SECOND_US))
     }
 
     /// Takes note that a partition of a topic, such as `orders-0`, was claimed at a time: watermarks wait for it.
@@ -147,6 +162,7 @@ impl StreamState {
         let mut slots: HashMap<(&str, i32), (usize, usize), foldhash::fast::RandomState> = HashMap::default();
         for &row in accepted {
             let time_us = times.get(row).unwrap_or_default();
+            self.latest_us = self.latest_us.max(Some(time_us));
             let mut judged = Judged { row, time_us, late_for_sales: false, late_for_join: false };
             let kind = decoded.kinds[row];
             if kind != Kind::View {
@@ -181,6 +197,7 @@ impl StreamState {
         let mut judgement = Judgement { events: Vec::with_capacity(accepted.len()), ..Judgement::default() };
         for &row in accepted {
             let time_us = times.get(row).unwrap_or_default();
+            self.latest_us = self.latest_us.max(Some(time_us));
             let mut judged = Judged { row, time_us, late_for_sales: false, late_for_join: false };
             if decoded.kinds[row] != Kind::View {
                 self.judge_for_join(&mut judged, &mut judgement);
@@ -244,7 +261,7 @@ impl StreamState {
 
     /// Writes the state down.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = vec![1];
+        let mut out = vec![2];
         self.purchases.put(&mut out);
         self.carts.put(&mut out);
         self.open.put(&mut out);
@@ -254,7 +271,9 @@ impl StreamState {
             packed::put_signed(&mut out, minute - last);
             last = *minute;
         }
-        packed::put_signed(&mut out, self.first_minute_us.unwrap_or(i64::MIN));
+        for time in [self.first_minute_us, self.latest_us] {
+            packed::put_signed(&mut out, time.unwrap_or(i64::MIN));
+        }
         out
     }
 
@@ -267,7 +286,7 @@ impl StreamState {
     }
 
     fn take(bytes: &[u8]) -> Result<Self, Damaged> {
-        let Some((1, mut input)) = bytes.split_first() else { return Err(Damaged("of another version")) };
+        let Some((2, mut input)) = bytes.split_first() else { return Err(Damaged("of another version")) };
         let (purchases, carts) = (Watermark::take(&mut input)?, Watermark::take(&mut input)?);
         let open = OpenWindows::take(&mut input)?;
         let (mut timers, mut last) = (BTreeSet::new(), 0);
@@ -275,8 +294,9 @@ impl StreamState {
             last += packed::take_signed(&mut input)?;
             timers.insert(last);
         }
-        let first_minute_us = Some(packed::take_signed(&mut input)?).filter(|first| *first != i64::MIN);
+        let mut time = || Ok(Some(packed::take_signed(&mut input)?).filter(|time| *time != i64::MIN));
+        let (first_minute_us, latest_us) = (time()?, time()?);
         packed::finish(input)?;
-        Ok(Self { purchases, carts, open, timers, first_minute_us })
+        Ok(Self { purchases, carts, open, timers, first_minute_us, latest_us })
     }
 }

@@ -3,7 +3,7 @@
 //! Delivery: ids, state, tables, counters, dead letters, rows for the archive and positions are one unit of the ledger. Dead letters
 //! and alerts are messages too: in the unit where the log is the ledger's store, else sent before the commit.
 //! Ordering: units of one scope follow each other, so state read in a unit is never stale. Memory: the batch, the state of its keys,
-//! and the index of ids ([`IdIndex`]).
+//! and the indexes of ids and keys ([`IdIndex`], [`KeyedPages`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,9 +34,12 @@ use super::sums::{Sums, ints, names};
 use super::{alerts, peaks, timers};
 use crate::dead_letters::message_letter;
 use crate::id_index::{self, IdIndex};
+use crate::keyed_pages::{self, KeyedPages};
 
 /// Memory for blocks of ids.
 const ID_BYTES: usize = 24 << 20;
+/// Memory for the index of the funnel's keys, and for their values.
+const FUNNEL_BYTES: [usize; 2] = [24 << 20, 32 << 20];
 /// How long ids are remembered behind the newest event time: longer than an event may be late.
 pub(super) const ID_HORIZON: Duration = Duration::from_secs(25 * 3_600);
 /// The state space of the stream's own blob.
@@ -84,6 +87,7 @@ pub struct StreamWork {
     messages: Option<Messages>,
     archive: Option<Archive>,
     pub(super) ids: IdIndex,
+    pub(super) funnel: KeyedPages,
     /// The partitions this worker has claimed, and when.
     claimed: BTreeMap<String, i64>,
     /// Whether partitions may be idle for a reason other than this worker's start.
@@ -92,7 +96,8 @@ pub struct StreamWork {
 
 /// What has to be remembered of a committed unit.
 pub struct Changes {
-    ids: id_index::Changes,
+    pub(super) ids: id_index::Changes,
+    pub(super) funnel: keyed_pages::Changes,
 }
 
 impl StreamWork {
@@ -105,8 +110,8 @@ impl StreamWork {
         archive: Option<Archive>,
     ) -> Self {
         let ids = IdIndex::new("ids", ID_BYTES, ID_HORIZON);
-        let claimed = BTreeMap::new();
-        Self { store, schema, log, messages, archive, ids, claimed, resumed: false }
+        let (funnel, claimed) = (funnel_state(), BTreeMap::new());
+        Self { store, schema, log, messages, archive, ids, funnel, claimed, resumed: false }
     }
 
     async fn apply(&mut self, unit: &mut dyn Unit, decoded: &Decoded) -> Result<(Counts, Changes)> {
@@ -120,15 +125,17 @@ impl StreamWork {
         let accepted = accept(decoded, &verdicts)?;
         let judgement = stream.judge(decoded, &accepted.rows, now_us)?;
         self.write_sums(unit, decoded, &judgement, &stream).await?;
-        let funnel = write_funnel(unit, &self.schema, decoded, &judgement, &mut stream).await?;
-        let quality = Quality::of(decoded, &accepted, &judgement, funnel.pairs.len())?;
+        let woken = timers::ring(unit, &mut stream, timers::Until::Passed).await?;
+        let (schema, keyed) = (&self.schema, &mut self.funnel);
+        let (rows, funnel) = join(unit, schema, decoded, &judgement, &mut stream, keyed, woken).await?;
+        let quality = Quality::of(decoded, &accepted, &judgement, rows.pairs.len())?;
         upsert(unit, &self.schema.quality_per_minute, &quality.rows()?).await?;
         self.write_late(unit, decoded, &judgement).await?;
-        self.send(unit, ABANDONED_TOPIC, &alerts::abandoned(&funnel.abandoned)?).await?;
+        self.send(unit, ABANDONED_TOPIC, &alerts::abandoned(&rows.abandoned)?).await?;
         self.write_dead_letters(unit, decoded, &accepted, now_us).await?;
-        let changes = self.keep(unit, decoded, &accepted, &verdicts, &stream, now_us).await?;
+        let ids = self.keep(unit, decoded, &accepted, &verdicts, &stream, now_us).await?;
         state.write(unit, vec![(0, Some(stream.to_bytes()))]).await?;
-        Ok((quality.counts, changes))
+        Ok((quality.counts, Changes { ids, funnel }))
     }
 
     /// Keeps a batch's new events for the archive, and their ids.
@@ -140,7 +147,7 @@ impl StreamWork {
         verdicts: &[Verdict],
         stream: &StreamState,
         now_us: i64,
-    ) -> Result<Changes> {
+    ) -> Result<id_index::Changes> {
         if let Some(archive) = &mut self.archive {
             let mut is_new = vec![false; decoded.kinds.len()];
             accepted.rows.iter().for_each(|row| is_new[*row] = true);
@@ -148,8 +155,7 @@ impl StreamWork {
             archive.keep(unit, &decoded.rows.filter(&mask)?, now_us).await?;
         }
         let newest = stream.newest_us().map_or(i64::MIN, |newest| newest.div_euclid(SECOND_US));
-        let ids = self.ids.write(unit, &decoded.ids, verdicts, newest).await?;
-        Ok(Changes { ids })
+        self.ids.write(unit, &decoded.ids, verdicts, newest).await
     }
 
     pub(super) async fn write_sums(
@@ -277,24 +283,13 @@ fn closings(decoded: &Decoded, judgement: &Judgement) -> Result<DataFrame> {
     Ok(DataFrame::new(closings.len(), columns)?)
 }
 
-/// Joins a batch's events, with those of keys whose time has come, and writes what changes.
-///
-/// # Errors
-/// When the store fails, or what is stored is damaged.
-pub async fn write_funnel(
-    unit: &mut dyn Unit,
-    schema: &Schema,
-    decoded: &Decoded,
-    judgement: &Judgement,
-    stream: &mut StreamState,
-) -> Result<FunnelRows> {
-    let mut grouped = Grouped::of(decoded, judgement)?;
-    let woken = timers::ring(unit, stream, timers::Until::Passed).await?;
-    let rows = join(unit, schema, decoded, judgement, stream, &mut grouped, woken).await?;
-    Ok(rows)
+/// The state of the funnel, of which nothing is in memory yet.
+pub fn funnel_state() -> KeyedPages {
+    let [index, pages] = FUNNEL_BYTES;
+    KeyedPages::new(funnel::STATE, index, pages)
 }
 
-/// Joins the events of keys, and of those that were woken.
+/// Joins a batch's events, and those of keys that were woken, and writes what changes.
 ///
 /// # Errors
 /// When the store fails, or what is stored is damaged.
@@ -304,14 +299,16 @@ pub async fn join(
     decoded: &Decoded,
     judgement: &Judgement,
     stream: &mut StreamState,
-    grouped: &mut Grouped,
+    keyed: &mut KeyedPages,
     woken: timers::Woken,
-) -> Result<FunnelRows> {
+) -> Result<(FunnelRows, keyed_pages::Changes)> {
+    let mut grouped = Grouped::of(decoded, judgement)?;
     grouped.wake(woken.keys);
-    let state = Keyed::read(unit, funnel::SPACE, grouped.keys()).await?;
-    let changes = funnel::apply(&state, grouped, decoded, judgement, woken.watermark, &woken.minutes)?;
-    state.write(unit, changes.blobs).await?;
+    let values = keyed.read(unit, grouped.keys()).await?;
+    let changes = funnel::apply(&values, &grouped, decoded, judgement, woken.watermark, &woken.minutes)?;
     timers::set(unit, stream, changes.timers).await?;
+    let (time, needed) = (stream.latest_seconds(), stream.join_needs_seconds());
+    let written = keyed.write(unit, &values, changes.values, time, needed).await?;
     let rows = changes.rows;
     upsert(unit, &schema.funnel, &rows.funnel()?).await?;
     upsert(unit, &schema.conversion_pairs, &rows.pairs()?).await?;
@@ -320,7 +317,7 @@ pub async fn join(
     }
     upsert(unit, &schema.conversion_attributed, &rows.attributed()?).await?;
     upsert(unit, &schema.abandoned_carts, &rows.abandoned()?).await?;
-    Ok(rows)
+    Ok((rows, written))
 }
 
 #[async_trait]
@@ -338,10 +335,12 @@ impl UnitWork<Decoded> for StreamWork {
     fn committed(&mut self, changes: Changes) {
         self.resumed = true;
         self.ids.committed(changes.ids);
+        self.funnel.committed(changes.funnel);
     }
 
     fn forget(&mut self) {
         self.ids.forget();
+        self.funnel.forget();
     }
 
     fn ledger_name(&self, partition: &Partition) -> Partition {
