@@ -15,6 +15,7 @@ use headrace_core::batch::message_columns;
 use headrace_core::{Error, Result, clock};
 use headrace_pipelines::commerce::decode::{Decoded, decode};
 use headrace_pipelines::commerce::event::Kind;
+use headrace_pipelines::commerce::keeps::Keeps;
 use headrace_pipelines::commerce::simulate::{Message, Simulation};
 use headrace_pipelines::commerce::stream_state::{MINUTE_US, StreamState};
 use headrace_pipelines::commerce::sums::Sums;
@@ -69,7 +70,7 @@ impl State {
         let is_new = |row: &usize| verdicts[*row] == Verdict::New;
         let accepted: Vec<usize> = (0..verdicts.len()).filter(is_new).collect();
         let judgement = self.stream.judge(decoded, &accepted, now_us)?;
-        let (sums, watermark) = (Sums::of(decoded, &judgement)?, self.stream.sales_watermark());
+        let (sums, watermark) = (Sums::of(decoded, &judgement, Keeps::Everything)?, self.stream.sales_watermark());
         let minutes = sums.sales_per_minute(watermark)?;
         let (starts, on_time) = (minutes.column("window_start")?.i64()?, minutes.column("total_orders")?.i64()?);
         let late = minutes.column("late_orders")?.i64()?;

@@ -26,7 +26,7 @@ use super::decode::{ARRIVAL_US, Decoded, Refused, decode};
 use super::quality::Quality;
 use super::reason::Reason;
 use super::schema::Schema;
-use super::stream_work::{Changes, ID_HORIZON, StreamWork, join, read_stream, upsert};
+use super::stream_work::{Changes, ID_HORIZON, StreamWork, read_stream, upsert};
 use super::timers::Woken;
 use crate::dead_letters::choice::{Choice, Fixes, message_frame, read};
 use crate::dead_letters::retaking::{Retake, Retaking};
@@ -112,8 +112,7 @@ impl StreamWork {
         let judgement = stream.judge_again(decoded, &accepted.rows)?;
         self.write_sums(unit, decoded, &judgement, &stream).await?;
         let nothing_rings = Woken::default();
-        let (schema, keyed) = (&self.schema, &mut self.funnel);
-        let (rows, funnel) = join(unit, schema, decoded, &judgement, &mut stream, keyed, nothing_rings).await?;
+        let (rows, funnel) = self.join(unit, decoded, &judgement, &mut stream, nothing_rings).await?;
         let mut quality = Quality::of(decoded, &accepted, &judgement, rows.pairs.len())?;
         quality.settle(before.into_iter());
         upsert(unit, &self.schema.quality_per_minute, &quality.rows()?).await?;

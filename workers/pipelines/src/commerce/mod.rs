@@ -13,6 +13,7 @@ pub mod fields;
 pub mod file_source;
 pub mod finish;
 pub mod funnel;
+pub mod keeps;
 pub mod peaks;
 pub mod quality;
 pub mod raw_rows;

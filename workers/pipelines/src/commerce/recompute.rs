@@ -16,6 +16,7 @@ use polars::prelude::{Column, DataFrame};
 use super::archive::folder;
 use super::decode::texts;
 use super::event::Kind;
+use super::keeps::Keeps;
 use super::schema::{Schema, UNKNOWN};
 use super::stream_state::{MINUTE_US, minute_floor};
 use super::sums::{ints, names};
@@ -186,8 +187,9 @@ pub async fn recount(store: &dyn Store, schema: &Schema, lake: &Lake, day: i64) 
         &["views", "carts", "orders", "revenue"],
         &[None, None, Some("late_orders"), Some("late_revenue")],
     );
-    let columns = columns()?;
-    for kind in Kind::ALL {
+    let (columns, keeps) = (columns()?, Keeps::of_store(store, schema).await?);
+    for kind in keeps.kinds() {
+        let kind = *kind;
         for file in lake.list(&folder(kind, day)?).await? {
             let Some(mut reader) = lake.reader(&file.path, &columns).await? else { continue };
             while let Some(rows) = reader.next().await? {
@@ -195,7 +197,10 @@ pub async fn recount(store: &dyn Store, schema: &Schema, lake: &Lake, day: i64) 
             }
         }
     }
-    let mut recounts = vec![minutes, products, places];
+    let mut recounts = match keeps {
+        Keeps::Everything => vec![minutes, products, places],
+        Keeps::Sales => vec![minutes],
+    };
     for recount in &mut recounts {
         recount.read(store, day).await?;
     }

@@ -27,6 +27,8 @@ pub enum From {
 pub struct Reading {
     /// The group of workers.
     pub group: String,
+    /// The kinds of events whose topics are read.
+    pub kinds: &'static [Kind],
     /// Go on forever.
     pub follow: bool,
     /// Events in a batch.
@@ -87,7 +89,7 @@ fn prefix(url: &StoreUrl) -> Result<String> {
 
 async fn topics(log: &dyn Log, prefix: &str, reading: &Reading) -> Result<Box<dyn Source>> {
     let mut sources = Vec::new();
-    for kind in Kind::ALL {
+    for kind in reading.kinds {
         let topic = format!("{prefix}{}", kind.topic());
         if log.extents(&topic).await?.is_none() {
             return Err(Error::configuration(format!(

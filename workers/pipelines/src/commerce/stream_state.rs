@@ -14,6 +14,7 @@ use headrace_transforms::window::{OpenWindows, Tumbling, Window};
 use super::decode::{Decoded, texts};
 use super::event::Kind;
 use super::funnel::VIEWS_US;
+use super::keeps::Keeps;
 
 /// A minute.
 pub const MINUTE_US: i64 = 60 * SECOND_US;
@@ -79,6 +80,8 @@ pub struct StreamState {
     pub first_minute_us: Option<i64>,
     /// The newest time of any event.
     latest_us: Option<i64>,
+    /// What the stream keeps; none before its first batch.
+    keeps: Option<Keeps>,
 }
 
 /// The minute in which a time lies.
@@ -108,6 +111,20 @@ impl StreamState {
     /// The newest time of a cart or purchase.
     pub fn newest_us(&self) -> Option<i64> {
         self.carts.max_time_us().max(self.purchases.max_time_us())
+    }
+
+    /// What the stream keeps, once it has begun.
+    pub fn keeps(&self) -> Option<Keeps> {
+        self.keeps
+    }
+
+    /// Keeps this, from the first batch on.
+    ///
+    /// # Errors
+    /// A configuration error when the stream keeps something else.
+    pub fn keep(&mut self, keeps: Keeps) -> Result<()> {
+        let kept = *self.keeps.get_or_insert(keeps);
+        if kept == keeps { Ok(()) } else { Err(kept.differs_from(keeps)) }
     }
 
     /// The newest time of any event, in seconds, for what is kept by age: it never goes back.
@@ -211,6 +228,9 @@ impl StreamState {
     }
 
     fn judge_for_join(&self, judged: &mut Judged, judgement: &mut Judgement) {
+        if self.keeps == Some(Keeps::Sales) {
+            return;
+        }
         if let Some(watermark) = self.join_watermark().filter(|watermark| judged.time_us < *watermark) {
             judged.late_for_join = true;
             judgement.late.push((judged.row, Metric::Funnel, watermark));
@@ -274,6 +294,7 @@ impl StreamState {
         for time in [self.first_minute_us, self.latest_us] {
             packed::put_signed(&mut out, time.unwrap_or(i64::MIN));
         }
+        out.push(self.keeps.unwrap_or_default().byte());
         out
     }
 
@@ -296,7 +317,9 @@ impl StreamState {
         }
         let mut time = || Ok(Some(packed::take_signed(&mut input)?).filter(|time| *time != i64::MIN));
         let (first_minute_us, latest_us) = (time()?, time()?);
+        let keeps = Keeps::of_byte(packed::take_byte(&mut input)?);
+        keeps.ok_or(Damaged("it keeps what is not known here"))?;
         packed::finish(input)?;
-        Ok(Self { purchases, carts, open, timers, first_minute_us, latest_us })
+        Ok(Self { purchases, carts, open, timers, first_minute_us, latest_us, keeps })
     }
 }

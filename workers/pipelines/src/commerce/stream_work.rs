@@ -27,6 +27,7 @@ use super::accept::{Accepted, accept};
 use super::archive::Archive;
 use super::decode::{Decoded, Refused, texts};
 use super::funnel::{self, FunnelRows, Grouped};
+use super::keeps::Keeps;
 use super::quality::Quality;
 use super::schema::{ABANDONED_TOPIC, DEAD_LETTER_TOPIC, PEAKS_TOPIC, Schema};
 use super::stream_state::{Judgement, Metric, StreamState};
@@ -82,6 +83,7 @@ impl Messages {
 pub struct StreamWork {
     store: Arc<dyn Store>,
     pub(super) schema: Schema,
+    keeps: Option<Keeps>,
     /// The log the events come from: positions in one log say nothing about another.
     log: String,
     messages: Option<Messages>,
@@ -97,7 +99,7 @@ pub struct StreamWork {
 /// What has to be remembered of a committed unit.
 pub struct Changes {
     pub(super) ids: id_index::Changes,
-    pub(super) funnel: keyed_pages::Changes,
+    pub(super) funnel: Option<keyed_pages::Changes>,
 }
 
 impl StreamWork {
@@ -111,12 +113,19 @@ impl StreamWork {
     ) -> Self {
         let ids = IdIndex::new("ids", ID_BYTES, ID_HORIZON);
         let (funnel, claimed) = (funnel_state(), BTreeMap::new());
-        Self { store, schema, log, messages, archive, ids, funnel, claimed, resumed: false }
+        Self { store, schema, log, messages, archive, ids, funnel, claimed, resumed: false, keeps: None }
+    }
+
+    /// Begins to keep this where a stream begins, and refuses one that keeps something else.
+    pub fn keeping(mut self, keeps: Keeps) -> Self {
+        self.keeps = Some(keeps);
+        self
     }
 
     async fn apply(&mut self, unit: &mut dyn Unit, decoded: &Decoded) -> Result<(Counts, Changes)> {
         let now_us = clock::now_us();
         let (state, mut stream) = read_stream(unit).await?;
+        stream.keep(self.keeps.or(stream.keeps()).unwrap_or_default())?;
         if !self.resumed {
             stream.resume(now_us);
         }
@@ -126,8 +135,7 @@ impl StreamWork {
         let judgement = stream.judge(decoded, &accepted.rows, now_us)?;
         self.write_sums(unit, decoded, &judgement, &stream).await?;
         let woken = timers::ring(unit, &mut stream, timers::Until::Passed).await?;
-        let (schema, keyed) = (&self.schema, &mut self.funnel);
-        let (rows, funnel) = join(unit, schema, decoded, &judgement, &mut stream, keyed, woken).await?;
+        let (rows, funnel) = self.join(unit, decoded, &judgement, &mut stream, woken).await?;
         let quality = Quality::of(decoded, &accepted, &judgement, rows.pairs.len())?;
         upsert(unit, &self.schema.quality_per_minute, &quality.rows()?).await?;
         self.write_late(unit, decoded, &judgement).await?;
@@ -136,6 +144,23 @@ impl StreamWork {
         let ids = self.keep(unit, decoded, &accepted, &verdicts, &stream, now_us).await?;
         state.write(unit, vec![(0, Some(stream.to_bytes()))]).await?;
         Ok((quality.counts, Changes { ids, funnel }))
+    }
+
+    /// Joins a batch's events, and those of keys that were woken, if the stream keeps what comes of it.
+    pub(super) async fn join(
+        &mut self,
+        unit: &mut dyn Unit,
+        decoded: &Decoded,
+        judgement: &Judgement,
+        stream: &mut StreamState,
+        woken: timers::Woken,
+    ) -> Result<(FunnelRows, Option<keyed_pages::Changes>)> {
+        if stream.keeps() == Some(Keeps::Sales) {
+            return Ok((FunnelRows::default(), None));
+        }
+        let (schema, keyed) = (&self.schema, &mut self.funnel);
+        let (rows, changes) = join(unit, schema, decoded, judgement, stream, keyed, woken).await?;
+        Ok((rows, Some(changes)))
     }
 
     /// Keeps a batch's new events for the archive, and their ids.
@@ -165,7 +190,7 @@ impl StreamWork {
         judgement: &Judgement,
         stream: &StreamState,
     ) -> Result<()> {
-        let (schema, sums) = (&self.schema, Sums::of(decoded, judgement)?);
+        let (schema, sums) = (&self.schema, Sums::of(decoded, judgement, stream.keeps().unwrap_or_default())?);
         let watermark = stream.sales_watermark();
         // Before the sums, which know what is closed: not every store can ask for rows that a unit has changed.
         let closed: Vec<Window> = judgement.closings.iter().map(|(window, _)| *window).collect();
@@ -335,7 +360,7 @@ impl UnitWork<Decoded> for StreamWork {
     fn committed(&mut self, changes: Changes) {
         self.resumed = true;
         self.ids.committed(changes.ids);
-        self.funnel.committed(changes.funnel);
+        changes.funnel.into_iter().for_each(|changes| self.funnel.committed(changes));
     }
 
     fn forget(&mut self) {

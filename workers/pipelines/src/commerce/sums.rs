@@ -10,6 +10,7 @@ use polars::prelude::{Column, DataFrame, NamedFrom, Series, StringChunked};
 
 use super::decode::{Decoded, texts};
 use super::event::Kind;
+use super::keeps::Keeps;
 use super::schema::UNKNOWN;
 use super::stream_state::{Judgement, MINUTE_US, minute_floor};
 
@@ -68,11 +69,28 @@ fn known(texts: &StringChunked, row: usize, longest: usize) -> &str {
 }
 
 impl<'a> Sums<'a> {
-    /// Adds up a batch's accepted events.
+    /// Adds up what is kept of a batch's accepted events.
     ///
     /// # Errors
     /// When a column is missing.
-    pub fn of(decoded: &'a Decoded, judgement: &Judgement) -> Result<Self> {
+    pub fn of(decoded: &'a Decoded, judgement: &Judgement, keeps: Keeps) -> Result<Self> {
+        match keeps {
+            Keeps::Everything => Self::everything(decoded, judgement),
+            Keeps::Sales => Self::sales(decoded, judgement),
+        }
+    }
+
+    fn sales(decoded: &Decoded, judgement: &Judgement) -> Result<Self> {
+        let prices = decoded.rows.column("price")?.i64()?;
+        let mut sums = Self::default();
+        for event in judgement.events.iter().filter(|event| decoded.kinds[event.row] == Kind::Purchase) {
+            let minute = sums.minutes.entry(minute_floor(event.time_us)).or_default();
+            minute.add(prices.get(event.row).unwrap_or_default(), event.late_for_sales);
+        }
+        Ok(sums)
+    }
+
+    fn everything(decoded: &'a Decoded, judgement: &Judgement) -> Result<Self> {
         let rows = &decoded.rows;
         let (users, products) = (texts(rows, "user_id")?, texts(rows, "product_id")?);
         let (categories, cities) = (texts(rows, "category")?, texts(rows, "city")?);

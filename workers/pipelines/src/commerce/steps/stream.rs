@@ -18,6 +18,7 @@ use super::DEFAULT_ARCHIVE;
 use crate::commerce::archive::Archive;
 use crate::commerce::decode::decode;
 use crate::commerce::finish::finish;
+use crate::commerce::keeps::Keeps;
 use crate::commerce::schema::Schema;
 use crate::commerce::source::{From, Reading, create_outputs};
 use crate::commerce::stream_work::{Messages, StreamWork};
@@ -42,6 +43,9 @@ pub struct Stream {
     /// Raw events by day, as Parquet: file:DIRECTORY, hdfs://HOST/PATH, s3://BUCKET/PREFIX, or `none`.
     #[arg(long, value_name = "LAKE", default_value = DEFAULT_ARCHIVE)]
     pub archive: String,
+    /// What to keep. With `sales` the topic of orders alone is read, for far less work; a store's stream keeps the same for all time.
+    #[arg(long, value_enum, default_value_t)]
+    pub keep: Keeps,
     /// Go on forever, instead of ending when the events found at the start are done.
     #[arg(long)]
     pub follow: bool,
@@ -97,7 +101,8 @@ impl Parameters for Stream {
         let from = From::open("from", &self.from).await?;
         let rows = self.batch_rows.unwrap_or(if self.follow { FOLLOWING_ROWS } else { DRAINING_ROWS });
         let group = self.group;
-        let reading = Reading { group, follow: self.follow, batch_rows: rows.max(1), interval: self.interval };
+        let (follow, kinds) = (self.follow, self.keep.kinds());
+        let reading = Reading { group, kinds, follow, batch_rows: rows.max(1), interval: self.interval };
         let source = from.source(&reading).await?;
         let store = open_warehouse(&store_url).await?;
         store.create(&schema.tables()).await?;
@@ -110,7 +115,8 @@ impl Parameters for Stream {
         };
         let lake = open_archive(&self.archive).await?;
         let archive = |lake: &Option<Lake>| lake.clone().map(|lake| Archive::new(lake, self.archive_every));
-        let work = StreamWork::new(store.clone(), schema.clone(), from.name(), messages.clone(), archive(&lake));
+        let work = StreamWork::new(store.clone(), schema.clone(), from.name(), messages.clone(), archive(&lake))
+            .keeping(self.keep);
         let pipeline = Pipeline {
             source,
             transform: Arc::new(move |batch| decode(batch.frame)),
