@@ -101,7 +101,7 @@ store_context() { # the software of the stores, as hard links
   "$root/servers/all.sh" install cassandra kafka mysql
   rm -rf "$context"; mkdir -p "$context"
   for name in cassandra kafka mysql; do
-    cp --archive --link "$(find "$HEADRACE_HOME/dist" -maxdepth 1 -name "$name-*" | sort -V | tail -n 1)" "$context/$name"
+    cp --archive --link "$(find "$HEADRACE_HOME/dist" -maxdepth 1 -name "$name-[0-9]*" | sort -V | tail -n 1)" "$context/$name"
   done
   cp "$root"/tests/image/*.sh "$context"
   cp "$root/servers/cassandra.sh" "$context/servers-cassandra.sh"

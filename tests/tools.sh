@@ -4,6 +4,8 @@
 missing() { echo "error: $*" >&2; exit 1; }
 at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; } # at_least WANTED HAVE
 
+free_gigabytes() { df -Pk "$root" | awk 'NR == 2 {print int($4 / 1048576)}'; }
+
 need_rust() {
   local account beside have
   account=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6 || true)
