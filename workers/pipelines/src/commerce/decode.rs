@@ -193,6 +193,14 @@ pub fn texts<'a>(frame: &'a DataFrame, name: &str) -> Result<&'a StringChunked> 
     Ok(frame.column(name)?.str()?)
 }
 
+/// The values of a text column, for those who look into many of its rows.
+///
+/// # Errors
+/// When there is none of this name and type.
+pub fn text_values<'a>(frame: &'a DataFrame, name: &str) -> Result<Vec<Option<&'a str>>> {
+    Ok(texts(frame, name)?.iter().collect())
+}
+
 /// Reads and checks a frame of raw messages with their topics.
 ///
 /// # Errors

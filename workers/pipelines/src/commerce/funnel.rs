@@ -15,7 +15,7 @@ use headrace_transforms::civil::HOUR_US;
 use headrace_transforms::join::{Attribution, Event, EventId, Interval, Pair};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::decode::{Decoded, texts};
+use super::decode::{Decoded, text_values};
 use super::event::Kind;
 use super::schema::UNKNOWN;
 use super::stream_state::{Judged, Judgement, MINUTE_US};
@@ -34,8 +34,8 @@ pub const STATE: &str = "funnel";
 /// The events of a batch, by key of state.
 #[derive(Debug, Default)]
 pub struct Grouped {
-    /// By key, in message order: places in the judgement.
-    by_key: BTreeMap<i64, Vec<usize>>,
+    /// Keys in order, each with its events, in message order, as places in the judgement; without one for a key that is woken.
+    by_key: Vec<(i64, Option<u32>)>,
 }
 
 /// The key of a user and product. Others with the same key share a value.
@@ -53,26 +53,30 @@ impl Grouped {
     /// # Errors
     /// When a column is missing.
     pub fn of(decoded: &Decoded, judgement: &Judgement) -> Result<Self> {
-        let (users, products) = (texts(&decoded.rows, "user_id")?, texts(&decoded.rows, "product_id")?);
-        let mut grouped = Self::default();
-        for (place, event) in judgement.events.iter().enumerate() {
-            let user = users.get(event.row).unwrap_or_default();
-            let product = products.get(event.row).unwrap_or_default();
-            grouped.by_key.entry(key(user, product)).or_default().push(place);
-        }
-        Ok(grouped)
+        let (users, products) = (text_values(&decoded.rows, "user_id")?, text_values(&decoded.rows, "product_id")?);
+        let of_event = |(place, event): (u32, &Judged)| {
+            let (user, product) = (users[event.row], products[event.row]);
+            (key(user.unwrap_or_default(), product.unwrap_or_default()), Some(place))
+        };
+        let mut by_key: Vec<_> = (0..).zip(&judgement.events).map(of_event).collect();
+        by_key.sort_unstable();
+        Ok(Self { by_key })
     }
 
     /// Keys that are looked at though nothing came for them.
     pub fn wake(&mut self, keys: impl IntoIterator<Item = i64>) {
-        for key in keys {
-            self.by_key.entry(key).or_default();
-        }
+        self.by_key.extend(keys.into_iter().map(|key| (key, None)));
+        self.by_key.sort_unstable();
     }
 
     /// The keys, each once.
     pub fn keys(&self) -> impl Iterator<Item = i64> + '_ {
-        self.by_key.keys().copied()
+        self.groups().map(|group| group[0].0)
+    }
+
+    /// By key.
+    fn groups(&self) -> impl Iterator<Item = &[(i64, Option<u32>)]> {
+        self.by_key.chunk_by(|one, next| one.0 == next.0)
     }
 }
 
@@ -90,12 +94,12 @@ pub struct Changes {
 /// Columns of the events, for those who go through them.
 struct Columns<'a> {
     decoded: &'a Decoded,
-    ids: &'a polars::prelude::StringChunked,
-    users: &'a polars::prelude::StringChunked,
-    products: &'a polars::prelude::StringChunked,
-    categories: &'a polars::prelude::StringChunked,
-    cities: &'a polars::prelude::StringChunked,
-    stores: &'a polars::prelude::StringChunked,
+    ids: Vec<Option<&'a str>>,
+    users: Vec<Option<&'a str>>,
+    products: Vec<Option<&'a str>>,
+    categories: Vec<Option<&'a str>>,
+    cities: Vec<Option<&'a str>>,
+    stores: Vec<Option<&'a str>>,
     prices: &'a polars::prelude::Int64Chunked,
 }
 
@@ -104,22 +108,22 @@ impl<'a> Columns<'a> {
         let rows = &decoded.rows;
         Ok(Self {
             decoded,
-            ids: texts(rows, "event_id")?,
-            users: texts(rows, "user_id")?,
-            products: texts(rows, "product_id")?,
-            categories: texts(rows, "category")?,
-            cities: texts(rows, "city")?,
-            stores: texts(rows, "store_id")?,
+            ids: text_values(rows, "event_id")?,
+            users: text_values(rows, "user_id")?,
+            products: text_values(rows, "product_id")?,
+            categories: text_values(rows, "category")?,
+            cities: text_values(rows, "city")?,
+            stores: text_values(rows, "store_id")?,
             prices: rows.column("price")?.i64()?,
         })
     }
 
     fn category(&self, row: usize) -> &str {
-        self.categories.get(row).unwrap_or(UNKNOWN)
+        self.categories[row].unwrap_or(UNKNOWN)
     }
 
     fn event(&self, event: &Judged, payload: Box<[u8]>) -> Event {
-        let id = EventId::new(self.ids.get(event.row).unwrap_or_default().as_bytes());
+        let id = EventId::new(self.ids[event.row].unwrap_or_default().as_bytes());
         Event { time_us: event.time_us, id, payload }
     }
 
@@ -127,8 +131,8 @@ impl<'a> Columns<'a> {
         let text = |text: Option<&str>| text.unwrap_or(UNKNOWN).to_owned();
         CartPlace {
             category: self.category(row).to_owned(),
-            city: text(self.cities.get(row)),
-            store_id: text(self.stores.get(row)),
+            city: text(self.cities[row]),
+            store_id: text(self.stores[row]),
             price: self.prices.get(row),
         }
     }
@@ -156,17 +160,18 @@ pub fn apply(
 ) -> Result<Changes> {
     let (columns, on) = (Columns::of(decoded)?, within()?);
     let mut changes = Changes::default();
-    for (&key, places) in &grouped.by_key {
+    for group in grouped.groups() {
+        let key = group[0].0;
         let mut purchases = match state.get(key) {
             Some(value) => Purchases::from_bytes(value)?,
             None => Purchases::default(),
         };
         let before: Vec<BTreeMap<EventId, Attribution>> =
             purchases.states.iter().map(|state| open(state, &on)).collect();
-        for &place in places {
-            let event = &judgement.events[place];
-            let user = columns.users.get(event.row).unwrap_or_default();
-            let product = columns.products.get(event.row).unwrap_or_default();
+        for place in group.iter().filter_map(|(_, place)| *place) {
+            let event = &judgement.events[place as usize];
+            let user = columns.users[event.row].unwrap_or_default();
+            let product = columns.products[event.row].unwrap_or_default();
             take(purchases.of(user, product), event, &columns, &on, &mut changes.rows);
         }
         for (index, state) in purchases.states.iter_mut().enumerate() {

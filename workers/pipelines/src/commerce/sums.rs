@@ -2,13 +2,13 @@
 //!
 //! Memory: a row for each key of the batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use headrace_core::Result;
 use headrace_transforms::window::Window;
-use polars::prelude::{Column, DataFrame, NamedFrom, Series, StringChunked};
+use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
-use super::decode::{Decoded, texts};
+use super::decode::{Decoded, text_values};
 use super::event::Kind;
 use super::keeps::Keeps;
 use super::schema::UNKNOWN;
@@ -51,21 +51,30 @@ struct Activity<'a> {
 /// By minute, category, city and store.
 type Place<'a> = (i64, &'a str, &'a str, &'a str);
 
+type Totals<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// The sums of a batch.
 #[derive(Debug, Default)]
 pub struct Sums<'a> {
     minutes: BTreeMap<i64, Sales>,
     /// By minute and product.
     pub products: BTreeMap<(i64, &'a str), Sales>,
-    tickets: BTreeMap<&'a str, (i64, i64)>,
-    categories: BTreeMap<&'a str, i64>,
-    viewed: BTreeMap<&'a str, i64>,
-    activity: BTreeMap<Place<'a>, Activity<'a>>,
+    tickets: Totals<&'a str, (i64, i64)>,
+    categories: Totals<&'a str, i64>,
+    viewed: Totals<&'a str, i64>,
+    activity: Totals<Place<'a>, Activity<'a>>,
 }
 
-fn known(texts: &StringChunked, row: usize, longest: usize) -> &str {
-    let text = texts.get(row).unwrap_or(UNKNOWN);
+fn known<'a>(texts: &[Option<&'a str>], row: usize, longest: usize) -> &'a str {
+    let text = texts[row].unwrap_or(UNKNOWN);
     &text[..text.floor_char_boundary(longest)]
+}
+
+/// The entries in order of their keys: stores are written in the same order by all.
+fn in_order<K: Ord, V>(totals: &Totals<K, V>) -> Vec<(&K, &V)> {
+    let mut entries: Vec<_> = totals.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    entries
 }
 
 impl<'a> Sums<'a> {
@@ -92,18 +101,18 @@ impl<'a> Sums<'a> {
 
     fn everything(decoded: &'a Decoded, judgement: &Judgement) -> Result<Self> {
         let rows = &decoded.rows;
-        let (users, products) = (texts(rows, "user_id")?, texts(rows, "product_id")?);
-        let (categories, cities) = (texts(rows, "category")?, texts(rows, "city")?);
-        let (stores, provinces) = (texts(rows, "store_id")?, texts(rows, "province")?);
+        let (users, products) = (text_values(rows, "user_id")?, text_values(rows, "product_id")?);
+        let (categories, cities) = (text_values(rows, "category")?, text_values(rows, "city")?);
+        let (stores, provinces) = (text_values(rows, "store_id")?, text_values(rows, "province")?);
         let prices = rows.column("price")?.i64()?;
         let mut sums = Self::default();
         for event in &judgement.events {
             let row = event.row;
-            let (minute, category) = (minute_floor(event.time_us), known(categories, row, usize::MAX));
-            let product = products.get(row).unwrap_or_default();
-            let place = (minute, category, known(cities, row, 80), known(stores, row, 80));
+            let (minute, category) = (minute_floor(event.time_us), known(&categories, row, usize::MAX));
+            let product = products[row].unwrap_or_default();
+            let place = (minute, category, known(&cities, row, 80), known(&stores, row, 80));
             let activity = sums.activity.entry(place).or_default();
-            activity.province = known(provinces, row, usize::MAX);
+            activity.province = known(&provinces, row, usize::MAX);
             match decoded.kinds[row] {
                 Kind::View => {
                     activity.views += 1;
@@ -116,7 +125,7 @@ impl<'a> Sums<'a> {
                     activity.sales.add(price, event.late_for_sales);
                     sums.minutes.entry(minute).or_default().add(price, event.late_for_sales);
                     sums.products.entry((minute, product)).or_default().add(price, event.late_for_sales);
-                    let ticket = sums.tickets.entry(users.get(row).unwrap_or_default()).or_default();
+                    let ticket = sums.tickets.entry(users[row].unwrap_or_default()).or_default();
                     *ticket = (ticket.0 + 1, ticket.1 + price);
                 }
             }
@@ -158,12 +167,13 @@ impl<'a> Sums<'a> {
     /// # Errors
     /// As above.
     pub fn tickets(&self) -> Result<DataFrame> {
+        let tickets = in_order(&self.tickets);
         let columns = vec![
-            names("user_id", self.tickets.keys().copied()),
-            ints("orders", self.tickets.values().map(|(orders, _)| *orders)),
-            ints("total", self.tickets.values().map(|(_, total)| *total)),
+            names("user_id", tickets.iter().map(|(user, _)| **user)),
+            ints("orders", tickets.iter().map(|(_, (orders, _))| *orders)),
+            ints("total", tickets.iter().map(|(_, (_, total))| *total)),
         ];
-        Ok(DataFrame::new(self.tickets.len(), columns)?)
+        Ok(DataFrame::new(tickets.len(), columns)?)
     }
 
     /// Rows of views by category.
@@ -187,7 +197,9 @@ impl<'a> Sums<'a> {
     /// # Errors
     /// As above.
     pub fn activity(&self) -> Result<DataFrame> {
-        let (keys, values) = (|| self.activity.keys(), || self.activity.values());
+        let activity = in_order(&self.activity);
+        let keys = || activity.iter().map(|(place, _)| *place);
+        let values = || activity.iter().map(|(_, activity)| *activity);
         let columns = vec![
             ints("minute", keys().map(|place| place.0)),
             names("category", keys().map(|place| place.1)),
@@ -201,7 +213,7 @@ impl<'a> Sums<'a> {
             ints("late_orders", values().map(|activity| activity.sales.late_orders)),
             ints("late_revenue", values().map(|activity| activity.sales.late_revenue)),
         ];
-        Ok(DataFrame::new(self.activity.len(), columns)?)
+        Ok(DataFrame::new(activity.len(), columns)?)
     }
 }
 
@@ -221,8 +233,12 @@ fn sales_columns<'a>(
     ]
 }
 
-fn counts(key: &str, rows: &BTreeMap<&str, i64>) -> Result<DataFrame> {
-    let columns = vec![names(key, rows.keys().copied()), ints("views_count", rows.values().copied())];
+fn counts(key: &str, totals: &Totals<&str, i64>) -> Result<DataFrame> {
+    let rows = in_order(totals);
+    let columns = vec![
+        names(key, rows.iter().map(|(name, _)| **name)),
+        ints("views_count", rows.iter().map(|(_, count)| **count)),
+    ];
     Ok(DataFrame::new(rows.len(), columns)?)
 }
 
