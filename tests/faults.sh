@@ -17,7 +17,7 @@ run_faults() { # run_faults [GROUP...]
   trap 'exit 130' INT TERM
   eval "$("$root/servers/all.sh" fault-env)"
 
-  phase check build cargo test --test faults_servers --no-run
+  phase check build cargo test --test pipelines --no-run
   [ $result = ok ] || { summary; return 1; }
   for group in "$@"; do fault_group "$group"; done
   summary
@@ -38,7 +38,7 @@ fault_group() {
   printf '%s\n' "${servers[@]}" >"$logs/ours.txt"
   phase check "$group-servers" start_group "$group" "${servers[@]}"
   if [ $result = ok ]; then
-    phase cargo "$group" cargo test --test faults_servers -- --test-threads=1 --show-output "$group::"
+    phase cargo "$group" cargo test --test pipelines -- --test-threads=1 --show-output "faults_servers::$group::"
     # What was struck, seen and counted, beside the bare results.
     grep -E '^(case|seed|strike|seen|exact)' "$logs/$group.log" | sed 's/^/   /' || true
   fi

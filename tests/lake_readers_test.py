@@ -1,6 +1,6 @@
 """Files of the lake in the hands of others: pandas, Polars, DuckDB and Spark read what Headrace writes, also while it writes.
 
-The files come from `writes_samples` in workers/connectors/tests/lake.rs; HEADRACE_LAKE_SAMPLES_COMMAND may name another command for it.
+The files come from `writes_samples` in workers/connectors/tests/lake/; HEADRACE_LAKE_SAMPLES_COMMAND may name another command for it.
 Each of the four opens a path more than once, so a file that is replaced meanwhile is read by the two recipes of docs/commerce.md:
 opened once by the caller, or from a snapshot of hard links. Spark is only asked where PySpark is (`./run test` installs it).
 """
@@ -25,7 +25,7 @@ pytest.importorskip("pytz", reason="pytz is not installed: DuckDB needs it for t
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("HEADRACE_HOME", ROOT / ".headrace"))
-COMMAND = "cargo test --quiet --test lake -- --ignored --exact writes_samples"
+COMMAND = "cargo test --quiet --test connectors -- --ignored --exact lake::writes_samples"
 MIDNIGHT = datetime.datetime(2025, 3, 10, tzinfo=datetime.timezone.utc)
 ROWS = 160_010
 GROWN = 100_000

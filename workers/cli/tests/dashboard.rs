@@ -1,5 +1,4 @@
 //! `headrace dashboard`: what is told when it cannot start. The page itself is tested in a browser.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

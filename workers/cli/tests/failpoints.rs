@@ -1,6 +1,6 @@
 //! Builds for tests have failpoints, release builds have none: the command is searched for the variable that arms them.
 //!
-//! `cargo test --release --package headrace-cli --test failpoints` proves the second half.
+//! `cargo test --release --package headrace-cli --test cli failpoints` proves the second half.
 
 #[test]
 fn failpoints_are_in_builds_for_tests_and_in_no_release() {

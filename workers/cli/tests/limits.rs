@@ -1,6 +1,5 @@
 //! A process that is given too little: file descriptors, file size, a directory that may only be read. It says so in one line, or
 //! does what it was asked; and with enough the same commands go on to the right result.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests; a skipped one says so")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,6 +1,5 @@
 //! A canary in the place of every password: in the URL, a file and the environment, right and wrong, on all stores, with all logs
 //! of all drivers on. It is in no output, no process list, no ledger and no result.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests; a skipped one says so")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,5 +1,4 @@
 //! `headrace serve` as a process: it says where it listens, answers, stops on a signal, and lets nobody in unasked.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,4 @@
 //! Stops of the real command while it works: it ends cleanly in time, and every row counts once.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests; what was measured is shown")]
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

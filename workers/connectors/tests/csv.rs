@@ -1,5 +1,4 @@
 //! The laws of the CSV source: it cuts as the `csv` crate does, whatever the chunks, batches, splits and stops.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

@@ -3,14 +3,10 @@
 //! The law: a text in a place of a name is refused by `Ident`, in one line, or it is a name in every store, reserved word or
 //! not; a text in a place of a value (scopes, partitions, state, topics, groups, keys, cells) comes back as it was. Nothing else in
 //! the store changes. On the embedded store always, on Cassandra, Kafka, MariaDB and MySQL where the environment names them.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails, and a skipped one says so")]
-
-mod conformance;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use conformance::{assert_same, bytes, drain, frame, ident, ints, read_all, read_equal, texts, write};
 use headrace_connectors::cassandra::Cassandra;
 use headrace_connectors::embedded::Embedded;
 use headrace_connectors::kafka::Kafka;
@@ -25,6 +21,8 @@ use polars::prelude::DataFrame;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+
+use crate::conformance::{self, assert_same, bytes, drain, frame, ident, ints, read_all, read_equal, texts, write};
 
 /// Rows that must be there at the end; hostile texts name the table.
 const SENTINEL: &str = "sentinel";

@@ -1,10 +1,9 @@
 //! Offers over HTTP, read from a store that the steps have filled.
 
-mod common;
-
 use axum::http::header;
-use common::{empty, get, send, step};
 use serde_json::{Value, json};
+
+use crate::routes::{empty, get, send, settings, step};
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
@@ -76,8 +75,7 @@ async fn an_offer_of_another_model_has_no_reasons() {
     let text = std::fs::read_to_string(built_in).unwrap();
     std::fs::write(&other, format!("{text}\n")).unwrap();
     let scoring = headrace_publisher::scoring::Scoring::open(&store.url, None, None, Some(&other)).await.unwrap();
-    let routes =
-        headrace_publisher::server::router(&common::settings(), headrace_publisher::server::Systems::new(scoring));
+    let routes = headrace_publisher::server::router(&settings(), headrace_publisher::server::Systems::new(scoring));
     let told = get(&routes, "/offers/1").await.json();
     assert_eq!(told["why"], Value::Null);
     assert!(told["why_missing"].as_str().unwrap().contains("was made by model"), "{told}");

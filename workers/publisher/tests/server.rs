@@ -1,21 +1,18 @@
 //! What every route has in common: the token, limits, metrics, the description, pages, and the stop.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod common;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header;
-use common::{empty, get, send, send_body, settings};
 use headrace_core::Secret;
 use headrace_publisher::server::{Server, router};
 use headrace_publisher::settings::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+use crate::routes::{empty, get, send, send_body, settings};
 
 const TOKEN: &str = "canary-0123456789abcdef";
 

@@ -1,13 +1,7 @@
-//! Conformance: what every store and every log must do, as functions that each connector's test file calls.
+//! Conformance: what every store and every log must do, as functions that each connector's tests call.
 //!
-//! Use it with `mod conformance;` in `tests/<connector>.rs`. `unique` is a short text of letters, digits and underscores
-//! (at most 20 characters, starting with a letter) that makes names of tables, topics and scopes unique to the run.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    reason = "shared by several test binaries, none of which uses all of it; a panic is how a test fails"
-)]
+//! `unique` is a short text of letters, digits and underscores (at most 20 characters, starting with a letter) that makes names
+//! of tables, topics and scopes unique to the run.
 
 pub mod changes;
 pub mod group;

@@ -5,8 +5,8 @@ use headrace_core::log::Log;
 use headrace_core::position::Reached;
 use tempfile::TempDir;
 
+use super::open;
 use crate::conformance::log::{all, drained, numbers, options, produce_numbers};
-use crate::open;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_takes_over_the_share_of_a_member_that_has_died() {

@@ -11,8 +11,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::conformance::{self, PATIENCE, drain};
 use super::{assigned, connect, native, noise, numbered, options, server, unique, values};
+use crate::conformance::{self, PATIENCE, drain};
 
 async fn remove_before(url: &str, topic: &str, partition: i32, offset: i64) {
     let admin: AdminClient<DefaultClientContext> = native(url).create().unwrap();

@@ -8,8 +8,8 @@ use headrace_core::log::{Consume, Log};
 use headrace_core::position::Reached;
 use headrace_core::source::{Event, Source};
 
-use super::conformance::{PATIENCE, start};
 use super::{assigned, connect, numbered, options, server, unique, values};
+use crate::conformance::{PATIENCE, start};
 
 /// Two members, one of which joins and goes while messages are read: with positions kept by the test as a ledger keeps
 /// them, every message counts once.

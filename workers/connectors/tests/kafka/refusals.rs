@@ -8,8 +8,8 @@ use headrace_core::log::Log;
 use headrace_core::position::Reached;
 use headrace_core::{Error, ErrorKind};
 
-use super::conformance::{self, drain};
 use super::{connect, noise, numbered, options, server, unique};
+use crate::conformance::{self, drain};
 
 async fn refusal(log: &Kafka, topic: &str) -> Error {
     log.consume(topic, &options("g", false)).await.err().unwrap()

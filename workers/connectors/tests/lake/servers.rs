@@ -3,7 +3,7 @@
 use headrace_connectors::lake::Lake;
 use headrace_core::{ErrorKind, StoreUrl, clock};
 
-use super::lake_support::{number_rows, numbers, path, server};
+use super::support::{number_rows, numbers, path, server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hdfs_tells_what_is_wrong_and_asks_the_next_namenode() {

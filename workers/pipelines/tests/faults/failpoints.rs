@@ -10,23 +10,23 @@ use headrace_pipelines::recruitment::steps::{Clean, Jobs, List, Load, Replay, Re
 use headrace_pipelines::stores::open_log;
 use serde_json::{Value, json};
 
-use crate::common::messages::{Message, produce, sorted_lines, stored_in};
-use crate::common::random::{Random, cases};
-use crate::common::{Files, Place, done, fates, is_complete, simulate};
+use super::{assert_cleaned, assert_loaded, assert_sent};
 use crate::process::Worker;
-use crate::{apart, assert_cleaned, assert_loaded, assert_sent};
+use crate::recruitment::messages::{Message, produce, sorted_lines, stored_in};
+use crate::recruitment::random::{Random, cases};
+use crate::recruitment::{Files, Place, done, fates, is_complete, simulate};
 
 /// What a step does not come by: messages are not refused when they are sent; dead letters are replayed without a sink.
 const NOT_THERE: [(&str, &str); 2] = [("replay", "dead-letter"), ("dead-letters replay", "close")];
 
 /// Kills a step at a place; it must come there if it comes by there at all.
 async fn kill_at(place: &str, visit: u64, step: &str, values: &Value) {
-    let ended = Worker::start(step, values, &format!("{place}:{visit}:kill")).end().await;
+    let failpoint = format!("{place}:{visit}:kill");
+    let ended = Worker::step("recruitment", step, values, &failpoint).end().await;
     if NOT_THERE.iter().any(|(name, point)| *name == step && place.ends_with(point)) {
         assert!(ended.is_well && ended.reached().is_none(), "{step} at {place}: {}", ended.told);
     } else {
-        assert_eq!(ended.reached(), Some(format!("{place}:{visit}").as_str()), "{step}: {}", ended.told);
-        assert!(ended.is_killed, "{step} at {place} was not killed: {}", ended.told);
+        ended.assert_killed_at(&failpoint);
     }
 }
 
@@ -34,7 +34,7 @@ async fn kill_at(place: &str, visit: u64, step: &str, values: &Value) {
 async fn killed_at_every_place_of_every_step() {
     cases(1, async |mut random| {
         for (number, place) in PLACES.into_iter().enumerate() {
-            let at = if number % 2 == 0 { Place::embedded() } else { apart() };
+            let at = if number % 2 == 0 { Place::embedded() } else { Place::apart() };
             main_steps(&at, place, &mut random).await;
             letters_of_load(&at, place, &mut random).await;
             letters_of_clean(&at, place).await;

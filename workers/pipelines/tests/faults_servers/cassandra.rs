@@ -5,10 +5,10 @@ use std::time::Duration;
 use headrace_pipelines::recruitment::steps::{Load, Replay};
 use serde_json::json;
 
-use crate::common::Place;
-use crate::servers::{Server, given, place, random, unique};
-use crate::truth::Truth;
-use crate::under_way::UnderWay;
+use super::servers::{Server, given, place, random, unique};
+use super::truth::Truth;
+use super::under_way::UnderWay;
+use crate::recruitment::Place;
 
 /// A place whose raw store is the cluster, and the rest of it an embedded store.
 async fn replicated(seed: u64, rows: u64) -> Option<(Place, Truth, [Server; 3])> {

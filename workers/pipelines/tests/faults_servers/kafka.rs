@@ -8,10 +8,10 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 
-use crate::common::Place;
-use crate::servers::{Server, given, place, random, start, unique};
-use crate::truth::Truth;
-use crate::under_way::UnderWay;
+use super::servers::{Server, given, place, random, start, unique};
+use super::truth::Truth;
+use super::under_way::UnderWay;
+use crate::recruitment::Place;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const GROUP: &str = "faults";

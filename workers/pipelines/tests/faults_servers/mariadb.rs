@@ -6,12 +6,12 @@ use headrace_pipelines::recruitment::steps::Clean;
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 
-use crate::common::Place;
-use crate::proxy::{Proxy, Rules};
-use crate::rival::{Rival, session};
-use crate::servers::{Server, given, place, random, unique};
-use crate::truth::Truth;
-use crate::under_way::UnderWay;
+use super::proxy::{Proxy, Rules};
+use super::rival::{Rival, session};
+use super::servers::{Server, given, place, random, unique};
+use super::truth::Truth;
+use super::under_way::UnderWay;
+use crate::recruitment::Place;
 
 /// Messages in a unit of work.
 const UNIT: u64 = 100;

@@ -8,10 +8,10 @@ use headrace_core::{Control, ErrorKind, StoreUrl};
 use headrace_pipelines::recruitment::steps::{Clean, Jobs, Load, Replay};
 use serde_json::{Value, json};
 
-use crate::common::run;
-use crate::proxy::{Proxy, Rules};
-use crate::servers::{given, place, random, unique};
-use crate::truth::Truth;
+use super::proxy::{Proxy, Rules};
+use super::servers::{given, place, random, unique};
+use super::truth::Truth;
+use crate::recruitment::run;
 
 /// A step may be started again so often, as a scheduler does.
 const STARTS: u32 = 10;

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::common::random::Random;
+use crate::recruitment::random::Random;
 
 /// What a proxy does to what passes it.
 #[derive(Clone, Copy, Debug, Default)]

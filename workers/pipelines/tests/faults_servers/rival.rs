@@ -7,7 +7,7 @@ use headrace_core::StoreUrl;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
 
-use crate::under_way::UnderWay;
+use super::under_way::UnderWay;
 
 /// InnoDB renews what its tables of transactions tell only after a tenth of a second in which nobody has read them.
 const LOOK_EVERY: Duration = Duration::from_millis(150);

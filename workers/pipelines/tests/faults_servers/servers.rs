@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use headrace_core::clock;
 
-use crate::common::Place;
-use crate::common::random::Random;
+use crate::recruitment::Place;
+use crate::recruitment::random::Random;
 
 /// What a variable of this suite says; none, visibly, when the suite was not asked for.
 pub(crate) fn given(name: &str) -> Option<String> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::messages::sorted_lines;
-use crate::common::{Files, Place, assert_classes, is_complete, simulate};
+use crate::recruitment::messages::sorted_lines;
+use crate::recruitment::{Files, Place, assert_classes, is_complete, simulate};
 
 /// One record in so many has each of the defects.
 const DEFECTS: f64 = 0.002;

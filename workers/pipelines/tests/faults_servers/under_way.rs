@@ -7,7 +7,7 @@ use headrace_core::{Control, Report, Result};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::common::run;
+use crate::recruitment::run;
 
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
