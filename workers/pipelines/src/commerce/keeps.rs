@@ -45,21 +45,26 @@ impl Keeps {
         }
     }
 
-    /// Says that the stream of these tables keeps something else.
-    pub(super) fn differs_from(self, wanted: Self) -> Error {
-        Error::configuration(format!(
-            "these tables are those of a stream with --keep {}: go on with that, or choose another --store for --keep {}",
-            self.as_str(),
-            wanted.as_str()
-        ))
+    /// Refuses something else than the stream of these tables keeps.
+    ///
+    /// # Errors
+    /// A configuration error.
+    pub(super) fn require(self, wanted: Self) -> Result<()> {
+        if self == wanted {
+            return Ok(());
+        }
+        let (kept, wanted) = (self.as_str(), wanted.as_str());
+        Err(Error::configuration(format!(
+            "these tables are those of a stream with --keep {kept}: go on with that, or choose another --store for --keep {wanted}"
+        )))
     }
 
-    /// What the stream of a store keeps.
+    /// What the stream of a store keeps, once it has begun.
     ///
     /// # Errors
     /// When the store fails, or what is stored is damaged.
-    pub async fn of_store(store: &dyn Store, schema: &Schema) -> Result<Self> {
+    pub async fn of_store(store: &dyn Store, schema: &Schema) -> Result<Option<Self>> {
         let mut unit = store.begin(&schema.scope(), &[]).await?;
-        Ok(read_stream(&mut *unit).await?.1.keeps().unwrap_or_default())
+        Ok(read_stream(&mut *unit).await?.1.keeps())
     }
 }

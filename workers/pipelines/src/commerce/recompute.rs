@@ -187,7 +187,7 @@ pub async fn recount(store: &dyn Store, schema: &Schema, lake: &Lake, day: i64) 
         &["views", "carts", "orders", "revenue"],
         &[None, None, Some("late_orders"), Some("late_revenue")],
     );
-    let (columns, keeps) = (columns()?, Keeps::of_store(store, schema).await?);
+    let (columns, keeps) = (columns()?, Keeps::of_store(store, schema).await?.unwrap_or_default());
     for kind in keeps.kinds() {
         let kind = *kind;
         for file in lake.list(&folder(kind, day)?).await? {

@@ -123,8 +123,7 @@ impl StreamState {
     /// # Errors
     /// A configuration error when the stream keeps something else.
     pub fn keep(&mut self, keeps: Keeps) -> Result<()> {
-        let kept = *self.keeps.get_or_insert(keeps);
-        if kept == keeps { Ok(()) } else { Err(kept.differs_from(keeps)) }
+        self.keeps.get_or_insert(keeps).require(keeps)
     }
 
     /// The newest time of any event, in seconds, for what is kept by age: it never goes back.

@@ -106,6 +106,7 @@ impl Parameters for Stream {
         let source = from.source(&reading).await?;
         let store = open_warehouse(&store_url).await?;
         store.create(&schema.tables()).await?;
+        Keeps::of_store(&*store, &schema).await?.unwrap_or(self.keep).require(self.keep)?;
         let messages = match &from {
             From::Log(log, prefix) => {
                 create_outputs(&**log, prefix).await?;
