@@ -2,7 +2,10 @@
 
 use headrace_core::table::{Column, Kind, Table, time_uuid_to_sortable};
 use headrace_core::{Error, Result};
-use polars::prelude::{BinaryChunked, DataFrame, Float32Chunked, Float64Chunked, Int64Chunked, StringChunked};
+use polars::prelude::{
+    BinaryChunked, ChunkedArray, DataFrame, Float32Chunked, Float64Chunked, Int64Chunked, PolarsNumericType,
+    StringChunked,
+};
 
 use super::types::{Stored, Wire};
 
@@ -28,6 +31,8 @@ struct Writer<'a> {
     column: &'a Column,
     stored: Stored,
     cells: Cells,
+    /// Whether numbers lie side by side, with no null among them.
+    is_dense: bool,
 }
 
 /// Cuts a frame into blocks of rows.
@@ -40,7 +45,8 @@ pub(super) fn blocks(table: &Table, frame: &DataFrame) -> Result<impl Iterator<I
     let (height, mut row) = (frame.height(), 0);
     Ok(std::iter::from_fn(move || {
         let first = row;
-        let mut block = Vec::new();
+        // Rows of numbers are mostly this long; a block that needs more grows.
+        let mut block = Vec::with_capacity(((height - first) * writers.len() * 8).min(BLOCK_BYTES));
         while row < height && row - first < BLOCK_ROWS && block.len() < BLOCK_BYTES {
             for writer in &writers {
                 if let Err(error) = writer.write(row, &mut block) {
@@ -75,22 +81,33 @@ impl<'a> Writer<'a> {
             Kind::Text | Kind::Name(_) => Cells::Text(series.str().map_err(mistyped)?.rechunk().into_owned()),
             Kind::Bytes | Kind::TimeUuid => Cells::Bytes(series.binary().map_err(mistyped)?.rechunk().into_owned()),
         };
-        Ok(Self { table, column, stored, cells })
+        let is_dense = series.null_count() == 0;
+        Ok(Self { table, column, stored, cells, is_dense })
     }
 
     fn wrong(&self, what: &str) -> Error {
         Error::data(format!("cannot write to table `{}`: column `{}` {what}", self.table.name, self.column.name))
     }
 
+    /// One number; taken from the column as it lies in memory, where that can be done.
+    fn number<T: PolarsNumericType>(&self, cells: &ChunkedArray<T>, row: usize) -> Option<T::Native> {
+        if self.is_dense
+            && let Ok(numbers) = cells.cont_slice()
+        {
+            return numbers.get(row).copied();
+        }
+        cells.get(row)
+    }
+
     fn write(&self, row: usize, block: &mut Vec<u8>) -> Result<()> {
         match &self.cells {
-            Cells::Int(cells) => self.put(cells.get(row), block, |value, block| self.whole(value, block)),
-            Cells::Double(cells) => self.put(cells.get(row), block, |value, block| {
+            Cells::Int(cells) => self.put(self.number(cells, row), block, |value, block| self.whole(value, block)),
+            Cells::Double(cells) => self.put(self.number(cells, row), block, |value, block| {
                 self.finite(value.is_nan())?;
                 block.extend(value.to_le_bytes());
                 Ok(())
             }),
-            Cells::Single(cells) => self.put(cells.get(row), block, |value, block| {
+            Cells::Single(cells) => self.put(self.number(cells, row), block, |value, block| {
                 self.finite(value.is_nan())?;
                 block.extend(value.to_le_bytes());
                 Ok(())
@@ -120,14 +137,15 @@ impl<'a> Writer<'a> {
         let outside = |what: &str| self.wrong(&format!("has {value}, which is {what}"));
         let (number, bytes) = match self.stored.wire {
             Wire::Signed(bytes) => {
-                let bound = 1_i128 << (8 * bytes - 1);
-                if !(-bound..bound).contains(&i128::from(value)) {
+                // All bits above the sign are the sign's.
+                let above = value >> (8 * bytes - 1);
+                if above != 0 && above != -1 {
                     return Err(outside(&format!("no whole number of {} bits", 8 * bytes)));
                 }
                 (value, bytes)
             }
             Wire::Unsigned(bytes) => {
-                if value < 0 || i128::from(value) >= 1_i128 << (8 * bytes) {
+                if value < 0 || (bytes < 8 && value >> (8 * bytes) != 0) {
                     return Err(outside(&format!("no whole number of {} bits without a sign", 8 * bytes)));
                 }
                 (value, bytes)

@@ -10,6 +10,8 @@ use headrace_core::{Error, Result};
 use polars::prelude::{DataFrame, Series};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::plain;
+
 /// Lua's numbers are doubles: a greater version would not be exact.
 const LARGEST_VERSION: i64 = 1 << 53;
 
@@ -120,6 +122,9 @@ impl<'a> Shape<'a> {
 
     /// The version in a JSON object, if the table has one; none when it is no such object.
     fn version_of(&self, text: &str) -> Option<Option<i64>> {
+        if let Some(found) = self.version.and_then(|name| plain::whole_number(text, name)) {
+            return Some(Some(found));
+        }
         let mut reader = serde_json::Deserializer::from_str(text);
         let version = Top(self.version).deserialize(&mut reader).ok()?;
         reader.end().ok()?;

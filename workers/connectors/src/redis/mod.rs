@@ -14,13 +14,14 @@
 //! The two kinds do not see each other's tables: rows of the first are keys of their own, which other programs read.
 //!
 //! Layout: `options`, `link` (connections), `failure` (kinds of errors), `scripts` (Lua), `layout` (tables as keys and fields),
-//! `documents` (rows that are JSON texts), `write`, `read`, `strangers` (keys of others among documents); `store`.
+//! `documents` (rows that are JSON texts) and `plain` (their versions, found quickly), `write`, `read`, `strangers` (keys of others among documents); `store`.
 
 mod documents;
 mod failure;
 mod layout;
 mod link;
 mod options;
+mod plain;
 mod read;
 mod scripts;
 mod store;

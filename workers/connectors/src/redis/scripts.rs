@@ -1,5 +1,7 @@
 //! What happens at the server in one go: a row replaces the one that is there unless that one is newer.
 
+use std::borrow::Cow;
+
 use redis::{Cmd, Script};
 
 use super::store::scripts::StoreScripts;
@@ -78,9 +80,20 @@ impl Scripts {
         command
     }
 
-    /// A command that writes documents, whose versions have a name; the caller adds each one's version and text.
-    pub(super) fn documents(&self, keys: &[impl AsRef<str>], version: Option<&str>, expire_seconds: u64) -> Cmd {
-        let mut command = call(&self.documents, keys);
+    /// A command that writes documents, whose versions have a name; the caller adds each one's version and text. All of that and the
+    /// keys have so many bytes together.
+    pub(super) fn documents<'a>(
+        &self,
+        keys: impl ExactSizeIterator<Item = Cow<'a, str>>,
+        bytes: usize,
+        version: Option<&str>,
+        expire_seconds: u64,
+    ) -> Cmd {
+        let mut command = Cmd::with_capacity(5 + 3 * keys.len(), bytes + 128);
+        command.arg("EVALSHA").arg(self.documents.get_hash()).arg(keys.len());
+        for key in keys {
+            command.arg(&*key);
+        }
         command.arg(version.unwrap_or_default()).arg(expire_seconds);
         command
     }

@@ -1,5 +1,7 @@
 //! Writes: each row one script call, in pipelines.
 
+use std::borrow::Cow;
+
 use headrace_core::table::{Column, Kind, Merge, Table, Value};
 use headrace_core::{Error, Result};
 use polars::prelude::{AnyValue, DataFrame};
@@ -11,6 +13,8 @@ use super::link::{Link, PIPELINE};
 
 /// Documents that one call writes. Meanwhile the server does nothing else, so they are not many.
 const TOGETHER: usize = 64;
+/// A version as text, at most.
+const VERSION_BYTES: usize = 17;
 
 /// Writes a frame. All of it is checked before the first row is sent.
 ///
@@ -42,8 +46,12 @@ async fn documents(link: &Link, context: &str, table: &Table, frame: &DataFrame)
 }
 
 fn document_call(link: &Link, shape: &Shape<'_>, rows: &[Document<'_>]) -> Cmd {
-    let keys: Vec<String> = rows.iter().map(|row| format!("{}{}", link.options.prefix, row.key)).collect();
-    let mut command = link.scripts.documents(&keys, shape.version, link.options.expire_seconds);
+    let prefix = &link.options.prefix;
+    let bytes = rows.iter().map(|row| prefix.len() + row.key.len() + row.text.len() + VERSION_BYTES).sum();
+    let keys = rows
+        .iter()
+        .map(|row| if prefix.is_empty() { Cow::Borrowed(row.key) } else { format!("{prefix}{}", row.key).into() });
+    let mut command = link.scripts.documents(keys, bytes, shape.version, link.options.expire_seconds);
     for row in rows {
         command.arg(row.version.unwrap_or_default()).arg(row.text);
     }

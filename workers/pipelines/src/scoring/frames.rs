@@ -1,9 +1,10 @@
 //! Rows for the stores, column by column, from scored registrations and back.
 
+use compact_str::ToCompactString;
 use headrace_core::{Error, Result};
 use polars::prelude::{Column, DataFrame, IntoSeries, NamedFrom, Series, StringChunkedBuilder};
 
-use super::cache_value::CachedOffer;
+use super::cache_value::OfferTexts;
 use super::offer::{Scores, TARGETS};
 use super::registration::{CATEGORIES, Registration};
 use super::schema::{
@@ -97,13 +98,10 @@ pub fn registrations(rows: &[&ScoredRegistration]) -> Result<DataFrame> {
 pub fn cache(rows: &[Offer], now_us: i64) -> Result<DataFrame> {
     let mut keys = StringChunkedBuilder::new(CACHE_KEY.into(), rows.len());
     let mut values = StringChunkedBuilder::new(CACHE_VALUE.into(), rows.len());
-    let mut json = Vec::with_capacity(1_024);
+    let mut texts = OfferTexts::default();
     for row in rows {
-        json.clear();
-        CachedOffer::new(row.user_id, &row.scores, row.version, &row.model_version, now_us / 1_000_000)
-            .write_json(&mut json)?;
-        keys.append_value(row.user_id.to_string());
-        values.append_value(std::str::from_utf8(&json).map_err(|error| Error::data(error.to_string()))?);
+        keys.append_value(row.user_id.to_compact_string());
+        values.append_value(texts.of(row.user_id, &row.scores, row.version, &row.model_version, now_us / 1_000_000)?);
     }
     let (keys, values) = (keys.finish().into_series(), values.finish().into_series());
     let columns = vec![keys.into(), values.into(), ints(VERSION, rows.iter().map(|row| row.version))];

@@ -1,6 +1,6 @@
 //! Tariff offers from registrations on a topic: read, scored by a model, written to history, offers and cache.
 //!
-//! - [`registration`], [`json`]: what a registration is, and why a message is none;
+//! - [`registration`], [`json`], `plain`: what a registration is, and why a message is none;
 //! - [`model`], [`linear`], [`onnx`], [`offer`]: what a model makes of it;
 //! - [`scored`]: both for a batch, as a pure function; [`shadow`]: a second model beside it;
 //! - [`classify`], [`seen_values`], [`offer_versions`]: what is new, what is repeated and what comes late;
@@ -24,6 +24,7 @@ pub mod offer;
 pub mod offer_versions;
 pub mod onnx;
 pub mod pages;
+mod plain;
 pub mod profile;
 pub mod registration;
 pub mod schema;

@@ -49,12 +49,12 @@ impl Scores {
 
     /// The functions to include: those that score above one half, in the order of the targets.
     pub fn selected_functions(&self) -> Vec<&'static str> {
-        TARGETS
-            .iter()
-            .zip(self.0)
-            .skip(FIRST_FUNCTION)
-            .filter(|(_, score)| *score > 0.5)
-            .map(|(target, _)| target.strip_prefix(PREFIX).unwrap_or(target))
-            .collect()
+        self.selected().collect()
+    }
+
+    /// The same, one by one.
+    pub fn selected(&self) -> impl Iterator<Item = &'static str> {
+        let functions = TARGETS.iter().zip(self.0).skip(FIRST_FUNCTION).filter(|(_, score)| *score > 0.5);
+        functions.map(|(target, _)| target.strip_prefix(PREFIX).unwrap_or(target))
     }
 }

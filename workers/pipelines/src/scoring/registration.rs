@@ -10,6 +10,7 @@ use headrace_transforms::civil;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::json::Field;
+use super::plain;
 
 /// The categorical fields, in the order of the model's columns.
 pub const CATEGORIES: [&str; 7] = [
@@ -96,6 +97,9 @@ pub fn read(value: Option<&[u8]>, timestamp_ms: i64) -> Result<Registration, Ref
     let value = value.filter(|value| !value.is_empty()).ok_or_else(|| Refusal::new("empty_value", ""))?;
     let text = std::str::from_utf8(value)
         .map_err(|error| Refusal::new("not_utf8", format!("byte {}", error.valid_up_to())))?;
+    if let Some(members) = plain::payload(text) {
+        return check(&members, timestamp_ms);
+    }
     let envelope: Envelope<'_> =
         serde_json::from_str(text).map_err(|error| Refusal::new("bad_json", error.to_string()))?;
     match envelope.payload {
@@ -183,8 +187,11 @@ fn whole(field: &Field<'_>, named: &Named, range: std::ops::RangeInclusive<i64>)
 
 /// Reads `YYYY-MM-DDTHH:MM:SSZ`.
 fn registered(text: &str) -> Option<i64> {
-    let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let time_us = civil::parse_timestamp(format!("{day} {time}").as_bytes())?;
+    let mut bytes: [u8; 19] = text.strip_suffix('Z')?.as_bytes().try_into().ok()?;
+    if std::mem::replace(&mut bytes[10], b' ') != b'T' {
+        return None;
+    }
+    let time_us = civil::parse_timestamp(&bytes)?;
     Some(time_us / 1000).filter(|time_ms| (0..TIMES_END_MS).contains(time_ms))
 }
 
@@ -194,13 +201,13 @@ fn shortened(text: &str) -> String {
 
 /// The outer object; only its payload counts.
 #[derive(Default)]
-struct Envelope<'a> {
-    payload: Payload<'a>,
+pub(super) struct Envelope<'a> {
+    pub(super) payload: Payload<'a>,
 }
 
 /// What stands as payload.
 #[derive(Default)]
-enum Payload<'a> {
+pub(super) enum Payload<'a> {
     #[default]
     Absent,
     Null,
@@ -210,14 +217,29 @@ enum Payload<'a> {
 }
 
 /// The members of a payload that count.
-#[derive(Default)]
-struct Members<'a> {
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Members<'a> {
     user_id: Field<'a>,
     id: Field<'a>,
     categories: [Field<'a>; 7],
     is_organic: Field<'a>,
     child_age: Field<'a>,
     timestamp: Field<'a>,
+}
+
+/// Where a member of a name is kept; none for one that does not count.
+pub(super) fn slot<'m, 'a>(members: &'m mut Members<'a>, name: &str) -> Option<&'m mut Field<'a>> {
+    Some(match name {
+        "user_id" => &mut members.user_id,
+        "id" => &mut members.id,
+        "is_organic" => &mut members.is_organic,
+        "child_age" => &mut members.child_age,
+        "timestamp" => &mut members.timestamp,
+        name => {
+            let index = CATEGORIES.iter().position(|category| *category == name)?;
+            &mut members.categories[index]
+        }
+    })
 }
 
 /// A member's name; a bare `Cow` would always be copied.
@@ -305,21 +327,12 @@ impl<'de> Visitor<'de> for PayloadVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut found = Box::<Members<'de>>::default();
         while let Some(Name(name)) = members.next_key()? {
-            let slot = match &*name {
-                "user_id" => &mut found.user_id,
-                "id" => &mut found.id,
-                "is_organic" => &mut found.is_organic,
-                "child_age" => &mut found.child_age,
-                "timestamp" => &mut found.timestamp,
-                name => match CATEGORIES.iter().position(|category| *category == name) {
-                    Some(index) => &mut found.categories[index],
-                    None => {
-                        members.next_value::<IgnoredAny>()?;
-                        continue;
-                    }
-                },
-            };
-            *slot = members.next_value()?;
+            match slot(&mut found, &name) {
+                Some(slot) => *slot = members.next_value()?,
+                None => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
         }
         Ok(Payload::Object(found))
     }
