@@ -26,6 +26,18 @@ pub struct Offer {
     pub version: i64,
 }
 
+impl Offer {
+    /// What a registration's scores are as an offer.
+    pub fn of(row: &ScoredRegistration, model_version: &str) -> Self {
+        Self {
+            user_id: row.registration.user_id,
+            scores: row.scores,
+            model_version: model_version.to_owned(),
+            version: row.version(),
+        }
+    }
+}
+
 fn ints(name: &str, values: impl Iterator<Item = i64>) -> Column {
     Series::new(name.into(), values.collect::<Vec<_>>()).into()
 }

@@ -4,6 +4,7 @@
 //! - [`model`], [`linear`], [`onnx`], [`offer`]: what a model makes of it;
 //! - [`scored`]: both for a batch, as a pure function; [`shadow`]: a second model beside it;
 //! - [`classify`], [`seen_values`], [`offer_versions`]: what is new, what is repeated and what comes late;
+//! - [`early_cache`], [`gathered`]: offers in the cache while commits are under way;
 //! - [`score_sink`], [`targets`], [`schema`], [`frames`], [`cache_value`]: what is written where;
 //! - [`dead_letter_replay`]: refused messages once more;
 //! - [`distribution`], [`profile`], [`drift`]: whether registrations are still those that a model was trained on;
@@ -16,7 +17,9 @@ pub mod classify;
 pub mod dead_letter_replay;
 pub mod distribution;
 pub mod drift;
+pub mod early_cache;
 pub mod frames;
+pub mod gathered;
 pub mod json;
 pub mod linear;
 pub mod model;

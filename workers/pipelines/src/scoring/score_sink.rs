@@ -21,6 +21,7 @@ use headrace_core::{Counts, Partition, Result, clock, failpoint, failpoint::Poin
 use xxhash_rust::xxh3::Xxh3;
 
 use super::classify::{Classified, classify};
+use super::early_cache::KnownValues;
 use super::frames::{self, Offer};
 use super::offer_versions::{self, OfferVersions};
 use super::profile::{self, Profile};
@@ -50,6 +51,8 @@ pub struct ScoreWork {
     profile: Profile,
     profile_written: Instant,
     profile_every: Duration,
+    /// Where offers are in the cache before their commit: the values that are known there.
+    known: Option<Arc<KnownValues>>,
 }
 
 /// What a unit changes.
@@ -86,6 +89,7 @@ impl ScoreWork {
             profile: Profile::default(),
             profile_written: Instant::now(),
             profile_every: Duration::ZERO,
+            known: None,
         }
     }
 
@@ -93,6 +97,12 @@ impl ScoreWork {
     #[must_use]
     pub fn following(self) -> Self {
         Self { profile_every: PROFILE_EVERY, ..self }
+    }
+
+    /// Tells what was committed to whoever writes the cache before commits.
+    #[must_use]
+    pub fn with_known_values(self, known: Arc<KnownValues>) -> Self {
+        Self { known: Some(known), ..self }
     }
 
     /// Names the topic that the next registrations come from.
@@ -103,6 +113,9 @@ impl ScoreWork {
     /// Writes what a batch's registrations become; not its refused messages.
     pub(super) async fn apply(&mut self, unit: &mut dyn Unit, batch: &ScoredBatch) -> Result<Applied> {
         self.seen.look(unit).await?;
+        if let Some(known) = &self.known {
+            known.committed(&self.seen);
+        }
         self.versions.look(unit, batch.scored.iter().map(|row| row.registration.user_id)).await?;
         let classified = classify(batch, |hash| self.seen.contains(hash), |user_id| self.versions.of(user_id));
         self.write_offers(unit, &classified, batch.model.version()).await?;
@@ -134,7 +147,7 @@ impl ScoreWork {
         let now_us = clock::now_us();
         let schema = &self.targets.schema;
         let history = frames::history(&classified.accepted, model_version, now_us)?;
-        let offers: Vec<Offer> = classified.offers.iter().map(|row| offer(row, model_version)).collect();
+        let offers: Vec<Offer> = classified.offers.iter().map(|row| Offer::of(row, model_version)).collect();
         let (rows, inputs) = (frames::offers(&offers)?, frames::registrations(&classified.offers)?);
         let accepted_token = token(&classified.accepted, model_version);
         let offers_token = token(&classified.offers, model_version);
@@ -190,15 +203,6 @@ impl ScoreWork {
         let detail = message.refusal.detail.clone();
         let letter = DeadLetter::refused(&self.topic, place, message.refusal.reason, detail, message.raw.clone());
         DeadLetter { key: message.key.clone(), ..letter }
-    }
-}
-
-fn offer(row: &ScoredRegistration, model_version: &str) -> Offer {
-    Offer {
-        user_id: row.registration.user_id,
-        scores: row.scores,
-        model_version: model_version.to_owned(),
-        version: row.version(),
     }
 }
 

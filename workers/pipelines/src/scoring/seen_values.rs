@@ -72,6 +72,11 @@ impl SeenValues {
         self.hashes.contains(&hash)
     }
 
+    /// The hashes of all values that are known to be accepted.
+    pub fn hashes(&self) -> impl Iterator<Item = u64> {
+        self.hashes.iter().copied()
+    }
+
     /// Writes the hashes of newly accepted values; give what it returns to [`Self::committed`].
     ///
     /// # Errors

@@ -145,6 +145,8 @@ pub struct Targets {
     pub schema: OfferSchema,
     /// The cache's table.
     pub cache_table: Table,
+    /// Whether the cache takes a few rows at a time, many times a second.
+    pub is_quick: bool,
 }
 
 impl Targets {
@@ -165,6 +167,7 @@ impl Targets {
             cache: Target::open(&cache_url, &ledger).await?,
             schema: OfferSchema::of(&offers_url)?,
             cache_table: cache_table(&cache_url)?,
+            is_quick: matches!(cache_url.scheme.as_str(), "redis" | "rediss"),
             ledger,
         })
     }
@@ -185,6 +188,14 @@ impl Targets {
     /// A configuration error naming the ledger.
     pub async fn require(&self) -> Result<()> {
         require(&*self.ledger, &self.schema).await
+    }
+
+    /// The cache, if offers can be put there before their commit: it is apart, and takes a few rows many times a second.
+    pub fn quick_cache(&self) -> Option<Arc<dyn Rows>> {
+        match &self.cache {
+            Target::Apart(rows) if self.is_quick => Some(rows.clone()),
+            _ => None,
+        }
     }
 
     /// The scope of scoring in the ledger.

@@ -16,6 +16,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use headrace_core::batch::message_columns::{KEY, OFFSET, PARTITION, TIMESTAMP, VALUE};
@@ -81,6 +82,27 @@ struct Recorded {
     batches: usize,
     positions: BTreeMap<i32, i64>,
     is_assigned: bool,
+    /// Waits for more at the end, and from batch to batch.
+    follows: bool,
+}
+
+/// A topic in memory that is followed: its batches come one after the other, and no end.
+pub fn followed(records: &[Record], sizes: &[usize]) -> Box<dyn Source> {
+    Box::new(Recorded { follows: true, ..Recorded::new(records, sizes) })
+}
+
+impl Recorded {
+    fn new(records: &[Record], sizes: &[usize]) -> Self {
+        Self {
+            records: records.to_vec(),
+            sizes: sizes.to_vec(),
+            next: 0,
+            batches: 0,
+            positions: BTreeMap::new(),
+            is_assigned: false,
+            follows: false,
+        }
+    }
 }
 
 fn partition(number: i32) -> Partition {
@@ -107,6 +129,9 @@ impl Source for Recorded {
             let numbers: BTreeSet<i32> = self.records.iter().map(|record| record.partition).collect();
             return Ok(Event::Assigned(numbers.into_iter().map(partition).collect()));
         }
+        if self.follows {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let size = self.sizes[self.batches % self.sizes.len()];
         self.batches += 1;
         let mut batch = Vec::new();
@@ -117,7 +142,7 @@ impl Source for Recorded {
             }
         }
         if batch.is_empty() {
-            return Ok(Event::End);
+            return Ok(if self.follows { Event::Idle } else { Event::End });
         }
         let reached =
             batch.iter().map(|record| (partition(record.partition), Position::at(record.offset + 1))).collect();
@@ -149,14 +174,7 @@ pub async fn score(
 ) -> Result<Finished> {
     targets.create().await?;
     let work = ScoreWork::new(targets.clone(), TOPIC.to_owned(), "memory".to_owned(), None);
-    let source = Recorded {
-        records: records.to_vec(),
-        sizes: sizes.to_vec(),
-        next: 0,
-        batches: 0,
-        positions: BTreeMap::new(),
-        is_assigned: false,
-    };
+    let source = Recorded::new(records, sizes);
     let model = model.clone();
     let pipeline = Pipeline {
         source: Box::new(source),

@@ -224,7 +224,7 @@ class ScoringScoreOperator(HeadraceOperator):
             is stored.
         follow: Go on forever, instead of ending when the messages found at the start are done.
         interval: Longest wait for a batch to fill, when following.
-        batch_rows: Messages per batch: the unit of commit; 500 when following and 10,000 otherwise if not given.
+        batch_rows: Messages per batch: the unit of commit; 10,000 if not given, but 500 when following with another cache than Redis.
         group: The group of workers that share the topic; by default one per offers' table.
     """
 

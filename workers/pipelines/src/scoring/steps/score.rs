@@ -13,6 +13,8 @@ use headrace_core::run::{Pipeline, run};
 use headrace_core::step::Parameters;
 use headrace_core::{Control, Error, Report, Result};
 
+use crate::scoring::early_cache::EarlyCache;
+use crate::scoring::gathered::{Gather, run_gathered};
 use crate::scoring::model::ModelFile;
 use crate::scoring::schema::TOPIC;
 use crate::scoring::score_sink::ScoreWork;
@@ -24,6 +26,10 @@ use crate::stores::{DEFAULT_STORE, open_log};
 const FOLLOWING_ROWS: usize = 500;
 /// Messages per batch when draining.
 const DRAINING_ROWS: usize = 10_000;
+/// How often messages are taken for the cache, where that does not wait for commits.
+const EARLY: Duration = Duration::from_millis(10);
+/// How far commits are apart there: the stores' work is by the commit more than by the row.
+const COMMITS_APART: Duration = Duration::from_millis(200);
 
 /// Scores a topic.
 #[derive(Clone, Debug, clap::Args)]
@@ -53,7 +59,7 @@ pub struct Score {
     /// Longest wait for a batch to fill, when following.
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = parse_duration)]
     pub interval: Duration,
-    /// Messages per batch: the unit of commit; 500 when following and 10,000 otherwise if not given.
+    /// Messages per batch: the unit of commit; 10,000 if not given, but 500 when following with another cache than Redis.
     #[arg(long, value_name = "ROWS")]
     pub batch_rows: Option<usize>,
     /// The group of workers that share the topic; by default one per offers' table.
@@ -84,17 +90,29 @@ impl Parameters for Score {
         let dead_letter_topic = format!("{topic}.dlq");
         log.create_topic(&dead_letter_topic, 1).await?;
         let rows = self.batch_rows.unwrap_or(if self.follow { FOLLOWING_ROWS } else { DRAINING_ROWS });
+        let early = if self.follow { targets.quick_cache() } else { None };
+        let backlog = rows.max(FOLLOWING_ROWS);
+        let early = early.map(|cache| EarlyCache::new(cache, targets.cache_table.clone(), model.clone(), backlog));
         let consume = Consume {
             group: self.group.unwrap_or_else(|| format!("headrace-{}", targets.schema.offers.name)),
             follow: self.follow,
             batch_rows: rows.max(1),
             batch_bytes: 16 << 20,
+            interval: if early.is_some() { self.interval.min(EARLY) } else { self.interval },
+        };
+        let gather = Gather {
+            rows: self.batch_rows.unwrap_or(DRAINING_ROWS).max(1),
+            apart: COMMITS_APART,
             interval: self.interval,
         };
         let source = log.consume(&topic, &consume).await?;
         let ledger = targets.ledger.clone();
         let work = ScoreWork::new(targets, topic, log.name(), Some((log, dead_letter_topic)));
         let work = if self.follow { work.following() } else { work };
+        let work = match &early {
+            Some(early) => work.with_known_values(early.known()),
+            None => work,
+        };
         let differences = work.shadow();
         let used = model.clone();
         let pipeline = Pipeline {
@@ -108,7 +126,11 @@ impl Parameters for Score {
             parallel: if self.follow { 1 } else { 2 },
             backoff: Backoff::default(),
         };
-        let mut report = crate::steps::report_of(run(pipeline, &control).await?);
+        let finished = match early {
+            Some(early) => run_gathered(pipeline, early, gather, &control).await?,
+            None => run(pipeline, &control).await?,
+        };
+        let mut report = crate::steps::report_of(finished);
         report.fact("model", used.current().version());
         if let Some(differences) = &*differences.lock().unwrap_or_else(PoisonError::into_inner) {
             report.fact("shadow", differences.report());
