@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from headrace._commerce.tables import counters, read_table
 from headrace._run import Date, Duration, File, OnProgress, StoreUrl, run
 from headrace.control import CancellationToken
@@ -169,6 +171,7 @@ def stream(
     from_: str = "embedded:headrace-data",
     store: StoreUrl = "embedded:headrace-data",
     archive: str = "file:headrace-data/ecommerce",
+    keep: Literal["everything", "sales"] = "everything",
     follow: bool = False,
     interval: Duration = "500ms",
     archive_every: Duration = "5m",
@@ -185,6 +188,8 @@ def stream(
             is put before the names of the three topics, with a point.
         store: Tables, state and positions: mysql://USER@HOST/DATABASE or embedded:DIRECTORY.
         archive: Raw events by day, as Parquet: file:DIRECTORY, hdfs://HOST/PATH, s3://BUCKET/PREFIX, or `none`.
+        keep: What to keep. With `sales` the topic of orders alone is read, for far less work; a store's stream
+            keeps the same for all time.
         follow: Go on forever, instead of ending when the events found at the start are done.
         interval: Longest wait for a batch to fill, when following.
         archive_every: Longest wait of raw events for the archive, when following.
@@ -208,6 +213,7 @@ def stream(
         "from": from_,
         "store": store,
         "archive": archive,
+        "keep": keep,
         "follow": follow,
         "interval": interval,
         "archive_every": archive_every,
@@ -399,7 +405,8 @@ def dead_letters_show(
     """Show refused events with their raw text.
 
     Args:
-        position: The position, as listed: partition-offset. Each topic may have a letter there.
+        position: The position, as listed: a record number, or partition-offset, where each topic may have a
+            letter.
         store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY.
         reason: Only letters with this reason, such as `bad_price`.
         token: Stops the step from elsewhere.

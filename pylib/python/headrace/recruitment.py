@@ -457,7 +457,8 @@ def dead_letters_show(
     """Show refused rows with their raw text.
 
     Args:
-        position: Its position, as listed: a record number, or partition-offset.
+        position: The position, as listed: a record number, or partition-offset, where each topic may have a
+            letter.
         from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs).
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.
         reason: Only letters with this reason, such as bad_number.

@@ -191,7 +191,8 @@ def score(
             is stored.
         follow: Go on forever, instead of ending when the messages found at the start are done.
         interval: Longest wait for a batch to fill, when following.
-        batch_rows: Messages per batch: the unit of commit; 10,000 if not given, but 500 when following with another cache than Redis.
+        batch_rows: Messages per batch: the unit of commit; 10,000 if not given, but 500 when following with
+            another cache than Redis.
         group: The group of workers that share the topic; by default one per offers' table.
         token: Stops the step from elsewhere.
         on_progress: Called once a second with how far the step is.
@@ -352,7 +353,8 @@ def dead_letters_show(
     """Show a refused registration with its raw text.
 
     Args:
-        position: Its position, as listed: partition-offset.
+        position: The position, as listed: a record number, or partition-offset, where each topic may have a
+            letter.
         offers: The offers, whose dead letters these are.
         ledger: Where the letters are kept; as in `scoring score`.
         reason: Only letters with this reason, such as `bad_child_age`.

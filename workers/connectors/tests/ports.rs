@@ -3,9 +3,10 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Below those that the system gives to whoever connects, so that nobody has a dead server's port when it is started again.
-const FIRST: u16 = 22_000;
-const COUNT: u16 = 10_000;
+/// Below those that the system gives to whoever connects, so that nobody has a dead server's port when it is started again; above
+/// those of the servers that all tests share.
+const FIRST: u16 = 24_000;
+const COUNT: u16 = 8_000;
 
 /// A port that nothing listens on and no other test of this process gets.
 pub(crate) fn free_port() -> u16 {

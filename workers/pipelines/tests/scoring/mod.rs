@@ -2,6 +2,7 @@
 //! servers, and everything that scoring has written, to be compared.
 
 mod defects;
+mod early;
 mod golden;
 mod golden_sets;
 mod kill;

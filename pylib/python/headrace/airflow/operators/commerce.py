@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.airflow.lineage import Dataset
 from headrace.airflow.operator import HeadraceOperator
@@ -214,6 +214,8 @@ class CommerceStreamOperator(HeadraceOperator):
             is put before the names of the three topics, with a point.
         store: Tables, state and positions: mysql://USER@HOST/DATABASE or embedded:DIRECTORY, or conn:ID/PATH.
         archive: Raw events by day, as Parquet: file:DIRECTORY, hdfs://HOST/PATH, s3://BUCKET/PREFIX, or `none`.
+        keep: What to keep. With `sales` the topic of orders alone is read, for far less work; a store's stream
+            keeps the same for all time.
         follow: Go on forever, instead of ending when the events found at the start are done.
         interval: Longest wait for a batch to fill, when following.
         archive_every: Longest wait of raw events for the archive, when following.
@@ -228,6 +230,7 @@ class CommerceStreamOperator(HeadraceOperator):
         "from": "str",
         "store": "url",
         "archive": "str",
+        "keep": "str",
         "follow": "bool",
         "interval": "duration",
         "archive_every": "duration",
@@ -239,6 +242,7 @@ class CommerceStreamOperator(HeadraceOperator):
         "from_",
         "store",
         "archive",
+        "keep",
         "follow",
         "interval",
         "archive_every",
@@ -259,6 +263,7 @@ class CommerceStreamOperator(HeadraceOperator):
         from_: str = "embedded:headrace-data",
         store: StoreUrl = "embedded:headrace-data",
         archive: str = "file:headrace-data/ecommerce",
+        keep: Literal["everything", "sales"] = "everything",
         follow: bool | str = False,
         interval: Duration = "500ms",
         archive_every: Duration = "5m",
@@ -271,6 +276,7 @@ class CommerceStreamOperator(HeadraceOperator):
         self.from_ = from_
         self.store = store
         self.archive = archive
+        self.keep = keep
         self.follow = follow
         self.interval = interval
         self.archive_every = archive_every
@@ -483,7 +489,8 @@ class CommerceDeadLettersShowOperator(HeadraceOperator):
     """Show refused events with their raw text.
 
     Args:
-        position: The position, as listed: partition-offset. Each topic may have a letter there.
+        position: The position, as listed: a record number, or partition-offset, where each topic may have a
+            letter.
         store: Where the tables are, and with them the letters: mysql://USER@HOST/DATABASE or embedded:DIRECTORY,
             or conn:ID/PATH.
         reason: Only letters with this reason, such as `bad_price`.

@@ -567,7 +567,8 @@ class RecruitmentDeadLettersShowOperator(HeadraceOperator):
     """Show refused rows with their raw text.
 
     Args:
-        position: Its position, as listed: a record number, or partition-offset.
+        position: The position, as listed: a record number, or partition-offset, where each topic may have a
+            letter.
         from_: The raw store (letters of load), the result (of clean) or the job dimension (of jobs), or
             conn:ID/PATH.
         step: The step that refused; by default load for cassandra, clean for mysql, and load for embedded.

@@ -224,7 +224,8 @@ class ScoringScoreOperator(HeadraceOperator):
             is stored.
         follow: Go on forever, instead of ending when the messages found at the start are done.
         interval: Longest wait for a batch to fill, when following.
-        batch_rows: Messages per batch: the unit of commit; 10,000 if not given, but 500 when following with another cache than Redis.
+        batch_rows: Messages per batch: the unit of commit; 10,000 if not given, but 500 when following with
+            another cache than Redis.
         group: The group of workers that share the topic; by default one per offers' table.
     """
 
@@ -444,7 +445,8 @@ class ScoringDeadLettersShowOperator(HeadraceOperator):
     """Show a refused registration with its raw text.
 
     Args:
-        position: Its position, as listed: partition-offset.
+        position: The position, as listed: a record number, or partition-offset, where each topic may have a
+            letter.
         offers: The offers, whose dead letters these are, or conn:ID/PATH.
         ledger: Where the letters are kept; as in `scoring score`, or conn:ID/PATH.
         reason: Only letters with this reason, such as `bad_child_age`.

@@ -1,9 +1,5 @@
 //! Offers in the cache before their commit: they are there while tables stand still, and however such runs end, cache and tables agree.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a failed unwrap is a failed test; a skip is shown")]
-
-mod scoring_common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +24,10 @@ use headrace_pipelines::scoring::simulate::Simulation;
 use headrace_pipelines::scoring::steps::{Score, Send, Verify};
 use headrace_pipelines::scoring::targets::{Target, Targets};
 use polars::prelude::DataFrame;
-use scoring_common::{Record, TOPIC, Urls, assert_agrees, followed, placed, scored_all, written};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use super::{Record, TOPIC, Urls, assert_agrees, followed, placed, scored_all, written};
 
 const BASE_MS: i64 = 1_737_000_000_000;
 
