@@ -1,9 +1,10 @@
 //! Keyspace and tables: created when missing, checked when there.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use headrace_core::table::{Column, Table};
-use headrace_core::{Error, Ident, Result, ledger_format};
+use headrace_core::{Error, ErrorKind, Ident, Result, ledger_format};
 
 use super::client::{Client, Patience, Use};
 use super::failure;
@@ -12,6 +13,8 @@ use super::storage::{Layout, Storage, quoted};
 
 /// The format of the ledger's content; see [`ledger_format`]. The second added turns.
 const FORMAT: u32 = 2;
+/// How long another worker may take to create a table.
+const CREATION: Duration = Duration::from_secs(10);
 /// The table whose comment tells the format.
 const FIRST_TABLE: &str = "headrace_ledger";
 
@@ -49,6 +52,8 @@ pub(super) async fn create(client: &Client, tables: &[&Table]) -> Result<()> {
         if found.is_empty() {
             change(client, &format!("cannot create table `{keyspace}.{name}`"), &layout.create()).await?;
             found = columns(client, name).await?;
+        } else {
+            can_be_used(client, name).await?;
         }
         check(layout, &found).map_err(|difference| {
             Error::configuration(format!(
@@ -80,8 +85,25 @@ async fn create_ledger(client: &Client) -> Result<()> {
                 change(client, &format!("cannot mark table `{keyspace}.{name}`"), &cql).await?;
             }
         }
+        if !found.is_empty() {
+            can_be_used(client, name).await?;
+        }
     }
     Ok(())
+}
+
+/// Waits until a table that is described can be used: another worker may be creating it at this moment.
+async fn can_be_used(client: &Client, name: &str) -> Result<()> {
+    let end = Instant::now() + CREATION;
+    let cql = format!("SELECT * FROM {}.{name} LIMIT 1", quoted(&client.keyspace));
+    loop {
+        match client.prepare(&format!("cannot use table `{name}`"), &cql, Use::State).await {
+            Err(error) if error.kind() == ErrorKind::Configuration && Instant::now() < end => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            ended => return ended.map(drop),
+        }
+    }
 }
 
 /// Tells whether a table is there.
