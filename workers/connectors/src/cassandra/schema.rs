@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use headrace_core::table::{Column, Table};
-use headrace_core::{Error, ErrorKind, Ident, Result, ledger_format};
+use headrace_core::{Error, Ident, Result, ledger_format};
 
 use super::client::{Client, Patience, Use};
 use super::failure;
@@ -98,9 +98,8 @@ async fn can_be_used(client: &Client, name: &str) -> Result<()> {
     let cql = format!("SELECT * FROM {}.{name} LIMIT 1", quoted(&client.keyspace));
     loop {
         match client.prepare(&format!("cannot use table `{name}`"), &cql, Use::State).await {
-            Err(error) if error.kind() == ErrorKind::Configuration && Instant::now() < end => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            // Such a table is unknown to the server, or known and not there, which it takes for a fault of its own.
+            Err(_) if Instant::now() < end => tokio::time::sleep(Duration::from_millis(50)).await,
             ended => return ended.map(drop),
         }
     }
