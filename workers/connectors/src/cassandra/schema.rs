@@ -53,7 +53,7 @@ pub(super) async fn create(client: &Client, tables: &[&Table]) -> Result<()> {
             change(client, &format!("cannot create table `{keyspace}.{name}`"), &layout.create()).await?;
             found = columns(client, name).await?;
         } else {
-            can_be_used(client, name).await?;
+            can_be_used(client, &table.name).await?;
         }
         check(layout, &found).map_err(|difference| {
             Error::configuration(format!(
@@ -86,16 +86,16 @@ async fn create_ledger(client: &Client) -> Result<()> {
             }
         }
         if !found.is_empty() {
-            can_be_used(client, name).await?;
+            can_be_used(client, &Ident::new(name)?).await?;
         }
     }
     Ok(())
 }
 
 /// Waits until a table that is described can be used: another worker may be creating it at this moment.
-async fn can_be_used(client: &Client, name: &str) -> Result<()> {
+async fn can_be_used(client: &Client, name: &Ident) -> Result<()> {
     let end = Instant::now() + CREATION;
-    let cql = format!("SELECT * FROM {}.{name} LIMIT 1", quoted(&client.keyspace));
+    let cql = format!("SELECT * FROM {}.{} LIMIT 1", quoted(&client.keyspace), quoted(name));
     loop {
         match client.prepare(&format!("cannot use table `{name}`"), &cql, Use::State).await {
             // Such a table is unknown to the server, or known and not there, which it takes for a fault of its own.
