@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
+use crate::plain_json;
+
 /// Levels that are looked into.
 const DEEPEST: u8 = 32;
 
@@ -53,14 +55,7 @@ fn content(json: &str, depth: u8) -> u64 {
         },
         Some(b'n' | b't' | b'f') => xxh3_64_with_seed(json.as_bytes(), seed::LITERAL),
         Some(b'{' | b'[') if depth >= DEEPEST => spelling(),
-        Some(b'{') => match serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(json) {
-            Ok(object) => {
-                let mut members = Members::default();
-                object.iter().for_each(|(key, value)| members.add_at(key, value.get(), depth + 1));
-                members.finish()
-            }
-            Err(_) => spelling(),
-        },
+        Some(b'{') => plain(json, depth).unwrap_or_else(|| object(json, depth).unwrap_or_else(spelling)),
         Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(json) {
             Ok(values) => {
                 let mut hash = Xxh3::with_seed(seed::ARRAY);
@@ -73,13 +68,46 @@ fn content(json: &str, depth: u8) -> u64 {
     }
 }
 
+/// The content of a plain object with few members, each of another name.
+fn plain(json: &str, depth: u8) -> Option<u64> {
+    let (mut names, mut count, mut members) = ([""; 8], 0, Members::default());
+    plain_json::object(json, &mut |at, name| {
+        let value = at.written()?;
+        let (before, rest) = names.split_at_mut(count);
+        if before.contains(&name) {
+            return None;
+        }
+        *rest.first_mut()? = name;
+        count += 1;
+        members.add_at(name, value, depth + 1);
+        Some(())
+    })?;
+    Some(members.finish())
+}
+
+/// The content of an object; of members of one name the last one's.
+fn object(json: &str, depth: u8) -> Option<u64> {
+    let object: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
+    let mut members = Members::default();
+    object.iter().for_each(|(key, value)| members.add_at(key, value.get(), depth + 1));
+    Some(members.finish())
+}
+
 /// The content of a number: its sign, its digits without zeros around them, and the power of the last of them.
 fn number(text: &str) -> u64 {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let mut digits = Vec::with_capacity(mantissa.len());
-    digits.extend(whole.bytes().chain(fraction.bytes()));
+    let (mut few, mut many) = ([0; 32], Vec::new());
+    let digits = if mantissa.len() <= few.len() {
+        &mut few[..whole.len() + fraction.len()]
+    } else {
+        many.resize(whole.len() + fraction.len(), 0);
+        &mut many[..]
+    };
+    let (before, behind) = digits.split_at_mut(whole.len());
+    before.copy_from_slice(whole.as_bytes());
+    behind.copy_from_slice(fraction.as_bytes());
     let Some(first) = digits.iter().position(|digit| *digit != b'0') else {
         return xxh3_64_with_seed(b"0", seed::NUMBER);
     };
@@ -96,7 +124,12 @@ fn number(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::content;
+
+    const OBJECT: &str =
+        r#"\{("[ab]{1,2}": ?("[a-z]{0,3}"|-?[0-9]{1,3}|null|\[1,[0-9]\]|\{"a":[01],?"b":1\}),?){0,10}\}"#;
 
     fn same(one: &str, other: &str) -> bool {
         content(one, 0) == content(other, 0)
@@ -109,11 +142,21 @@ mod tests {
             ("1", "1.0"),
             ("100", "1e2"),
             ("0", "-0.0"),
+            ("1.5", "1.500000000000000000000000000000000000000"),
             ("-12.5e-1", "-1.25"),
             (r#""a\u0062""#, r#""ab""#),
             (r#"{"a": 1, "b": [1, {"c": null}]}"#, r#"{"b":[1.0,{"c":null}],"a":1}"#),
         ] {
             assert!(same(one, other), "{one} {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn plain_objects_have_the_content_of_all_objects(text in OBJECT) {
+            if let Some(found) = super::plain(&text, 0) {
+                prop_assert_eq!(super::object(&text, 0), Some(found), "{}", text);
+            }
         }
     }
 

@@ -1,16 +1,12 @@
 //! One event: read from the bytes of a message and checked, in the contract's order, first failure first.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use headrace_transforms::civil::{HOUR_US, SECOND_US};
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
-use super::content::Members;
 use super::fields::{self, LONGEST_TEXT, Shape, shape};
 use super::reason::{Reason, Refusal};
+use super::written;
 
 /// How far behind its arrival an event time may lie.
 pub const FUTURE_US: i64 = 5 * 60 * SECOND_US;
@@ -100,90 +96,6 @@ pub struct Event<'a> {
     pub content: u64,
 }
 
-/// The members of an event as they were written; of repeated ones the last.
-#[derive(Default)]
-struct Written<'a> {
-    event_id: Option<&'a str>,
-    event_type: Option<&'a str>,
-    user_id: Option<&'a str>,
-    product_id: Option<&'a str>,
-    category: Option<&'a str>,
-    price: Option<&'a str>,
-    timestamp: Option<&'a str>,
-    store_id: Option<&'a str>,
-    store_type: Option<&'a str>,
-    city: Option<&'a str>,
-    province: Option<&'a str>,
-    location: Option<&'a str>,
-    content: Members,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Written<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(WrittenVisitor)
-    }
-}
-
-struct WrittenVisitor;
-
-impl<'de> Visitor<'de> for WrittenVisitor {
-    type Value = Written<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut written = Written::default();
-        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            let value = map.next_value::<&'de RawValue>()?.get();
-            written.content.add(&key, value);
-            let member = match &*key {
-                "event_id" => &mut written.event_id,
-                "event_type" => &mut written.event_type,
-                "user_id" => &mut written.user_id,
-                "product_id" => &mut written.product_id,
-                "category" => &mut written.category,
-                "price" => &mut written.price,
-                "timestamp" => &mut written.timestamp,
-                "store_id" => &mut written.store_id,
-                "store_type" => &mut written.store_type,
-                "city" => &mut written.city,
-                "province" => &mut written.province,
-                "location" => &mut written.location,
-                _ => continue,
-            };
-            *member = Some(value).filter(|value| *value != "null");
-        }
-        Ok(written)
-    }
-}
-
-/// A member's name, borrowed where it was written without escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
-    }
-}
-
 /// The characters of a quoted text; an error for those JSON allows but Unicode does not.
 fn unquoted(json: &str) -> Result<Cow<'_, str>, String> {
     let inner = &json[1..json.len() - 1];
@@ -227,14 +139,11 @@ fn optional_text(json: Option<&str>) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Latitude and longitude, if both are numbers.
 fn location(json: Option<&str>) -> Option<(f64, f64)> {
-    #[derive(Deserialize)]
-    struct Place {
-        lat: f64,
-        lon: f64,
-    }
-    let place: Place = serde_json::from_str(json?).ok()?;
-    Some((place.lat, place.lon))
+    let [lat, lon] =
+        written::location(json?)?.map(|number| number.parse::<f64>().ok().filter(|number| number.is_finite()));
+    lat.zip(lon)
 }
 
 /// An id for events that have none: their bytes decide.
@@ -258,16 +167,6 @@ fn event_id<'a>(written: Option<&'a str>, raw: &[u8]) -> Cow<'a, str> {
         // A key of a table is not as long as that; its hash is as good an id.
         Some(id) => Cow::Owned(id_of_bytes(id.as_bytes())),
         None => Cow::Owned(id_of_bytes(raw)),
-    }
-}
-
-fn written(text: &str) -> Result<Written<'_>, Refusal> {
-    if text.trim_ascii_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(|error| Reason::BadJson.because(error.to_string()));
-    }
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(_) => Err(Reason::NotAnObject.because("JSON, but no object")),
-        Err(error) => Err(Reason::BadJson.because(error.to_string())),
     }
 }
 
@@ -334,7 +233,7 @@ fn category(json: Option<&str>) -> Result<Option<Cow<'_, str>>, Refusal> {
 pub fn read(raw: Option<&[u8]>, arrival_us: i64) -> Result<Event<'_>, Refusal> {
     let raw = raw.filter(|raw| !raw.is_empty()).ok_or_else(|| Reason::EmptyValue.because("no value"))?;
     let text = std::str::from_utf8(raw).map_err(|error| Reason::NotUtf8.because(error.to_string()))?;
-    let written = written(text)?;
+    let written = written::read(text)?;
     let kind = kind(written.event_type)?;
     let user_id = id(written.user_id, Reason::MissingUserId, Reason::BadUserId)?;
     let product_id = id(written.product_id, Reason::MissingProductId, Reason::BadProductId)?;

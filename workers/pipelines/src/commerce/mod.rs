@@ -28,3 +28,4 @@ pub mod stream_work;
 pub mod sums;
 pub mod tables;
 pub mod timers;
+mod written;

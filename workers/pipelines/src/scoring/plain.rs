@@ -1,185 +1,46 @@
-//! Reads the members of a registration in one pass over plain JSON, as nearly all senders write it.
+//! Reads the members of a registration in one pass over plain JSON ([`plain_json`]).
 //!
-//! Plain are strings without escapes and whole numbers without sign, point or exponent where a member counts; what does not count is
-//! only checked. On anything else this gives up, and the reader of all JSON decides. What is found is what that one finds.
+//! Where a member counts, a whole number is plain without sign, point or exponent; what does not count is only checked.
 
 use std::borrow::Cow;
 
 use super::json::Field;
 use super::registration::{Members, slot};
+use crate::plain_json::{self, Cursor, DEPTH};
 
-/// Objects and arrays within each other that are still plain.
-const DEPTH: usize = 8;
 /// A whole number of so many digits fits.
 const DIGITS: usize = 18;
-const EACH: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// The payload's members; none when the text is not plain, or no envelope with an object as payload.
 pub(super) fn payload(text: &str) -> Option<Members<'_>> {
-    let mut at = Cursor { text, bytes: text.as_bytes(), place: 0 };
     let mut found = None;
-    at.space();
-    at.object(&mut |at, name| {
+    plain_json::object(text, &mut |at, name| {
         if name != "payload" {
             return at.skip(DEPTH);
         }
         // The last one counts.
         let members = found.insert(Members::default());
         at.object(&mut |at, name| match slot(members, name) {
-            Some(slot) => at.field().map(|field| *slot = field),
+            Some(slot) => field(at).map(|field| *slot = field),
             None => at.skip(DEPTH),
         })
     })?;
-    at.space();
-    found.filter(|_| at.place == text.len())
+    found
 }
 
-struct Cursor<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    place: usize,
-}
-
-/// What is done at a member of a name.
-type Visit<'v, 'a> = &'v mut dyn FnMut(&mut Cursor<'a>, &'a str) -> Option<()>;
-
-impl<'a> Cursor<'a> {
-    fn byte(&self) -> Option<u8> {
-        self.bytes.get(self.place).copied()
-    }
-
-    fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.byte() {
-            self.place += 1;
+/// A member that counts.
+fn field<'a>(at: &mut Cursor<'a>) -> Option<Field<'a>> {
+    match at.byte()? {
+        b'"' => at.string().map(|text| Field::Text(Cow::Borrowed(text))),
+        b'n' => at.word("null").map(|()| Field::Null),
+        b't' => at.word("true").map(|()| Field::Other),
+        b'f' => at.word("false").map(|()| Field::Other),
+        b'0'..=b'9' => {
+            let digits = at.written_number()?;
+            // Anything but digits does not parse.
+            (digits.len() <= DIGITS).then(|| digits.parse().ok().map(Field::Whole))?
         }
-    }
-
-    fn take(&mut self, byte: u8) -> Option<()> {
-        (self.byte()? == byte).then(|| self.place += 1)
-    }
-
-    /// A string without escapes.
-    fn string(&mut self) -> Option<&'a str> {
-        self.take(b'"')?;
-        let from = self.place;
-        while let Some(&eight) = self.bytes.get(self.place..).and_then(<[u8]>::first_chunk::<8>) {
-            let eight = u64::from_le_bytes(eight);
-            // The high bit of each byte that is a quote, a backslash or a control character; what is behind the first one may be wrong.
-            let is = |byte: u8| {
-                let other = eight ^ (EACH * u64::from(byte));
-                other.wrapping_sub(EACH) & !other
-            };
-            let control = eight.wrapping_sub(EACH * 0x20) & !eight;
-            let ends = (is(b'"') | is(b'\\') | control) & HIGH;
-            if ends != 0 {
-                self.place += ends.trailing_zeros() as usize / 8;
-                break;
-            }
-            self.place += 8;
-        }
-        let rest = self.bytes.get(self.place..)?;
-        self.place += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))?;
-        let string = self.text.get(from..self.place)?;
-        self.take(b'"')?;
-        Some(string)
-    }
-
-    fn object(&mut self, visit: Visit<'_, 'a>) -> Option<()> {
-        self.take(b'{')?;
-        self.space();
-        if self.take(b'}').is_some() {
-            return Some(());
-        }
-        loop {
-            let name = self.string()?;
-            self.space();
-            self.take(b':')?;
-            self.space();
-            visit(self, name)?;
-            self.space();
-            if self.take(b',').is_none() {
-                return self.take(b'}');
-            }
-            self.space();
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Option<()> {
-        self.take(b'[')?;
-        self.space();
-        if self.take(b']').is_some() {
-            return Some(());
-        }
-        loop {
-            self.skip(depth)?;
-            self.space();
-            if self.take(b',').is_none() {
-                return self.take(b']');
-            }
-            self.space();
-        }
-    }
-
-    /// A member that counts.
-    fn field(&mut self) -> Option<Field<'a>> {
-        match self.byte()? {
-            b'"' => self.string().map(|text| Field::Text(Cow::Borrowed(text))),
-            b'n' => self.word("null").map(|()| Field::Null),
-            b't' => self.word("true").map(|()| Field::Other),
-            b'f' => self.word("false").map(|()| Field::Other),
-            b'0'..=b'9' => {
-                let from = self.place;
-                self.number()?;
-                let digits = self.text.get(from..self.place).filter(|digits| digits.len() <= DIGITS)?;
-                // Anything but digits does not parse.
-                digits.parse().ok().map(Field::Whole)
-            }
-            _ => None,
-        }
-    }
-
-    /// A value that does not count.
-    fn skip(&mut self, depth: usize) -> Option<()> {
-        match self.byte()? {
-            b'"' => self.string().map(|_| ()),
-            b'{' => {
-                let within = depth.checked_sub(1)?;
-                self.object(&mut |at, _| at.skip(within))
-            }
-            b'[' => self.array(depth.checked_sub(1)?),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            b'n' => self.word("null"),
-            _ => self.number(),
-        }
-    }
-
-    fn word(&mut self, word: &str) -> Option<()> {
-        self.bytes.get(self.place..)?.starts_with(word.as_bytes()).then(|| self.place += word.len())
-    }
-
-    fn number(&mut self) -> Option<()> {
-        let _ = self.take(b'-');
-        if self.take(b'0').is_none() {
-            self.digits()?;
-        }
-        if self.take(b'.').is_some() {
-            self.digits()?;
-        }
-        if self.take(b'e').or_else(|| self.take(b'E')).is_some() {
-            let _ = self.take(b'-').or_else(|| self.take(b'+'));
-            self.digits()?;
-        }
-        Some(())
-    }
-
-    fn digits(&mut self) -> Option<()> {
-        let from = self.place;
-        while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.place += 1;
-        }
-        (self.place > from).then_some(())
+        _ => None,
     }
 }
 
