@@ -59,10 +59,10 @@ def main() -> None:
 def _may_replay(store: str) -> Replays | str:
     """The replays of the store, or why there are none."""
     if os.environ.get(REPLAY) != "yes":
-        return f"This page may only read: start the dashboard with {REPLAY}=yes to change that."
+        return f"This page may only read: start the dashboard with --replay yes, or {REPLAY}=yes, to change that."
     archive = os.environ.get(ARCHIVE) or archive_of(store)
     if archive is None:
-        return f"Replayed events go into the archive too: start the dashboard with the stream's archive, or none, in {ARCHIVE}."
+        return f"Replayed events go into the archive too: start the dashboard with --archive, or {ARCHIVE}: that of the stream, or none."
     return _replays(store, archive)
 
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use headrace_core::batch::message_columns;
 use headrace_core::{Error, Result, clock};
-use headrace_pipelines::commerce::decode::{Decoded, decode};
+use headrace_pipelines::commerce::decode::{Columns, Decoded, decode};
 use headrace_pipelines::commerce::event::Kind;
 use headrace_pipelines::commerce::keeps::Keeps;
 use headrace_pipelines::commerce::simulate::{Message, Simulation};
@@ -167,7 +167,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn work(waiting: &Mutex<Enumerate<std::vec::IntoIter<DataFrame>>>, state: &Mutex<State>, changed: &Condvar) {
     loop {
         let Some((number, frame)) = lock(waiting).next() else { return };
-        let decoded = decode(frame);
+        let decoded = decode(frame, Columns::All);
         let waited = changed.wait_while(lock(state), |state| state.turn != number && state.failed.is_none());
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         if state.failed.is_some() {

@@ -29,13 +29,13 @@ mod seed {
 pub struct Members(u64);
 
 impl Members {
-    /// Adds a member.
-    pub fn add(&mut self, key: &str, value: &str) {
-        self.add_at(key, value, 0);
+    /// Adds a member by its name's hash.
+    pub fn add(&mut self, name: u64, value: &str) {
+        self.add_at(name, value, 0);
     }
 
-    fn add_at(&mut self, key: &str, value: &str, depth: u8) {
-        self.0 = self.0.wrapping_add(xxh3_64_with_seed(&content(value, depth).to_le_bytes(), xxh3_64(key.as_bytes())));
+    fn add_at(&mut self, name: u64, value: &str, depth: u8) {
+        self.0 = self.0.wrapping_add(xxh3_64_with_seed(&content(value, depth).to_le_bytes(), name));
     }
 
     /// The number.
@@ -44,11 +44,18 @@ impl Members {
     }
 }
 
+/// The hash of a member's name.
+pub fn name(name: &str) -> u64 {
+    xxh3_64(name.as_bytes())
+}
+
 /// The content of valid JSON text.
 fn content(json: &str, depth: u8) -> u64 {
     let spelling = || xxh3_64_with_seed(json.as_bytes(), seed::SPELLING);
     match json.as_bytes().first() {
-        Some(b'"') if !json.contains('\\') => xxh3_64_with_seed(&json.as_bytes()[1..json.len() - 1], seed::TEXT),
+        Some(b'"') if !json.as_bytes().contains(&b'\\') => {
+            xxh3_64_with_seed(&json.as_bytes()[1..json.len() - 1], seed::TEXT)
+        }
         Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(json) {
             Ok(text) => xxh3_64_with_seed(text.as_bytes(), seed::TEXT),
             Err(_) => spelling(),
@@ -79,7 +86,7 @@ fn plain(json: &str, depth: u8) -> Option<u64> {
         }
         *rest.first_mut()? = name;
         count += 1;
-        members.add_at(name, value, depth + 1);
+        members.add_at(self::name(name), value, depth + 1);
         Some(())
     })?;
     Some(members.finish())
@@ -89,7 +96,7 @@ fn plain(json: &str, depth: u8) -> Option<u64> {
 fn object(json: &str, depth: u8) -> Option<u64> {
     let object: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
     let mut members = Members::default();
-    object.iter().for_each(|(key, value)| members.add_at(key, value.get(), depth + 1));
+    object.iter().for_each(|(key, value)| members.add_at(name(key), value.get(), depth + 1));
     Some(members.finish())
 }
 

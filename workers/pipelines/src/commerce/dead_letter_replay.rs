@@ -22,7 +22,7 @@ use polars::prelude::{BooleanChunked, DataFrame, NamedFrom, NewChunkedArray, Ser
 
 use super::accept::accept;
 use super::archive::Archive;
-use super::decode::{ARRIVAL_US, Decoded, Refused, decode};
+use super::decode::{ARRIVAL_US, Columns, Decoded, Refused, decode};
 use super::quality::Quality;
 use super::reason::Reason;
 use super::schema::Schema;
@@ -129,7 +129,7 @@ impl StreamWork {
 
 /// Checks events. Those of a time whose ids are forgotten are refused: the same event may have been counted since it was refused.
 fn remembered(frame: DataFrame, newest_us: Option<i64>) -> Result<Decoded> {
-    let decoded = decode(frame)?;
+    let decoded = decode(frame, Columns::All)?;
     let Some(newest_us) = newest_us else { return Ok(decoded) };
     let seconds = i64::try_from(ID_HORIZON.as_secs()).unwrap_or(i64::MAX);
     let oldest = newest_us.div_euclid(SECOND_US).saturating_sub(seconds);
@@ -142,7 +142,7 @@ fn remembered(frame: DataFrame, newest_us: Option<i64>) -> Result<Decoded> {
     }
     let mut is_known = vec![true; decoded.raw.height()];
     forgotten.iter().for_each(|row| is_known[decoded.messages[*row]] = false);
-    let mut known = decode(decoded.raw.filter(&BooleanChunked::from_slice("known".into(), &is_known))?)?;
+    let mut known = decode(decoded.raw.filter(&BooleanChunked::from_slice("known".into(), &is_known))?, Columns::All)?;
     for row in forgotten {
         let hours = seconds / 3_600;
         let refusal = Reason::TooOld.because(format!(

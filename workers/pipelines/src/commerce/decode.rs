@@ -61,7 +61,7 @@ impl Refused {
 
 /// The checked events of a batch; those that repeat others are still among them.
 pub struct Decoded {
-    /// The archive's columns, a row for each valid event, in message order.
+    /// The archive's columns, or [some of them](Columns), a row for each valid event, in message order.
     pub rows: DataFrame,
     /// What happened, by row.
     pub kinds: Vec<Kind>,
@@ -113,7 +113,7 @@ impl Decoded {
             Series::new(OFFSET.into(), ints).into(),
             Series::new(TOPIC.into(), Vec::<&str>::new()).into(),
         ];
-        decode(DataFrame::new(0, columns)?)
+        decode(DataFrame::new(0, columns)?, Columns::All)
     }
 }
 
@@ -121,26 +121,38 @@ impl Decoded {
 pub const TEXTS: [&str; 9] =
     ["event_id", "user_id", "product_id", "category", "event_type", "store_id", "store_type", "city", "province"];
 
-/// Text columns of events under construction.
+/// Which members of events become columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// All that the archive has.
+    All,
+    /// Id, price and event time, which are enough for sales.
+    Sales,
+}
+
+/// Columns of events under construction.
 struct Builders {
     texts: Vec<StringChunkedBuilder>,
     price: PrimitiveChunkedBuilder<Int64Type>,
     time: Vec<i64>,
-    lat: PrimitiveChunkedBuilder<Float64Type>,
-    lon: PrimitiveChunkedBuilder<Float64Type>,
+    /// Latitude and longitude.
+    location: Option<[PrimitiveChunkedBuilder<Float64Type>; 2]>,
     topic: StringChunkedBuilder,
     partition: Vec<i32>,
     offset: Vec<i64>,
 }
 
 impl Builders {
-    fn new(rows: usize) -> Self {
+    fn new(columns: Columns, rows: usize) -> Self {
+        let (texts, location) = match columns {
+            Columns::All => (&TEXTS[..], Some(["lat", "lon"])),
+            Columns::Sales => (&TEXTS[..1], None),
+        };
         Self {
-            texts: TEXTS.iter().map(|name| StringChunkedBuilder::new((*name).into(), rows)).collect(),
+            texts: texts.iter().map(|name| StringChunkedBuilder::new((*name).into(), rows)).collect(),
             price: PrimitiveChunkedBuilder::new("price".into(), rows),
             time: Vec::with_capacity(rows),
-            lat: PrimitiveChunkedBuilder::new("lat".into(), rows),
-            lon: PrimitiveChunkedBuilder::new("lon".into(), rows),
+            location: location.map(|names| names.map(|name| PrimitiveChunkedBuilder::new(name.into(), rows))),
             topic: StringChunkedBuilder::new(TOPIC.into(), rows),
             partition: Vec::with_capacity(rows),
             offset: Vec::with_capacity(rows),
@@ -162,8 +174,11 @@ impl Builders {
         self.texts.iter_mut().zip(texts).for_each(|(builder, text)| builder.append_option(text));
         self.price.append_option(event.price);
         self.time.push(event.time_us);
-        self.lat.append_option(event.location.map(|(lat, _)| lat));
-        self.lon.append_option(event.location.map(|(_, lon)| lon));
+        if let Some([lats, lons]) = &mut self.location {
+            let (lat, lon) = event.location().unzip();
+            lats.append_option(lat);
+            lons.append_option(lon);
+        }
         self.topic.append_value(topic);
         self.partition.push(partition);
         self.offset.push(offset);
@@ -176,8 +191,7 @@ impl Builders {
         columns.push(self.price.finish().into_series().into());
         columns.push(Series::new("timestamp".into(), self.time).into());
         columns.extend(texts);
-        columns.push(self.lat.finish().into_series().into());
-        columns.push(self.lon.finish().into_series().into());
+        columns.extend(self.location.into_iter().flatten().map(|builder| builder.finish().into_series().into()));
         columns.push(self.topic.finish().into_series().into());
         columns.push(Series::new(PARTITION.into(), self.partition).into());
         columns.push(Series::new(OFFSET.into(), self.offset).into());
@@ -205,7 +219,7 @@ pub fn text_values<'a>(frame: &'a DataFrame, name: &str) -> Result<Vec<Option<&'
 ///
 /// # Errors
 /// When a column of the frame is missing or of another type.
-pub fn decode(raw: DataFrame) -> Result<Decoded> {
+pub fn decode(raw: DataFrame, columns: Columns) -> Result<Decoded> {
     let (keys, values) = (raw.column(KEY)?.binary()?, raw.column(VALUE)?.binary()?);
     let topics = texts(&raw, TOPIC)?;
     let (partitions, offsets) = (raw.column(PARTITION)?.i32()?, raw.column(OFFSET)?.i64()?);
@@ -213,15 +227,15 @@ pub fn decode(raw: DataFrame) -> Result<Decoded> {
         Ok(column) => (column.i64()?, 1),
         Err(_) => (raw.column(TIMESTAMP)?.i64()?, 1_000),
     };
-    let mut builders = Builders::new(raw.height());
+    let mut builders = Builders::new(columns, raw.height());
     let (mut kinds, mut arrivals_us) = (Vec::with_capacity(raw.height()), Vec::with_capacity(raw.height()));
     let (mut entries, mut messages) = (Vec::with_capacity(raw.height()), Vec::with_capacity(raw.height()));
     let mut refused = Vec::new();
-    for row in 0..raw.height() {
-        let topic = topics.get(row).unwrap_or_default();
-        let (partition, offset) = (partitions.get(row).unwrap_or_default(), offsets.get(row).unwrap_or_default());
-        let arrival_us = arrivals.get(row).unwrap_or_default() * unit;
-        match event::read(values.get(row), arrival_us) {
+    let places = topics.iter().zip(partitions.iter()).zip(offsets.iter().zip(arrivals.iter()));
+    for (row, (value, ((topic, partition), (offset, arrival)))) in values.iter().zip(places).enumerate() {
+        let (topic, partition) = (topic.unwrap_or_default(), partition.unwrap_or_default());
+        let (offset, arrival_us) = (offset.unwrap_or_default(), arrival.unwrap_or_default() * unit);
+        match event::read(value, arrival_us) {
             Ok(event) => {
                 builders.push(&event, topic, partition, offset);
                 kinds.push(event.kind);
@@ -237,7 +251,7 @@ pub fn decode(raw: DataFrame) -> Result<Decoded> {
                 place: Place { topic: topic.to_owned(), partition, offset },
                 arrival_us,
                 key: keys.get(row).map(<[u8]>::to_vec),
-                raw: values.get(row).map(<[u8]>::to_vec),
+                raw: value.map(<[u8]>::to_vec),
                 refusal,
             }),
         }

@@ -90,16 +90,25 @@ pub struct Event<'a> {
     pub city: Option<Cow<'a, str>>,
     /// The province.
     pub province: Option<Cow<'a, str>>,
-    /// Latitude and longitude.
-    pub location: Option<(f64, f64)>,
+    /// The location as it was written.
+    location: Option<&'a str>,
     /// What the event says, as a number.
     pub content: u64,
+}
+
+impl Event<'_> {
+    /// Latitude and longitude, if both are numbers.
+    pub fn location(&self) -> Option<(f64, f64)> {
+        let numbers = written::location(self.location?)?;
+        let [lat, lon] = numbers.map(|number| number.parse::<f64>().ok().filter(|number| number.is_finite()));
+        lat.zip(lon)
+    }
 }
 
 /// The characters of a quoted text; an error for those JSON allows but Unicode does not.
 fn unquoted(json: &str) -> Result<Cow<'_, str>, String> {
     let inner = &json[1..json.len() - 1];
-    if !inner.contains('\\') {
+    if !inner.as_bytes().contains(&b'\\') {
         return Ok(Cow::Borrowed(inner));
     }
     serde_json::from_str::<String>(json).map(Cow::Owned).map_err(|error| error.to_string())
@@ -137,13 +146,6 @@ fn optional_text(json: Option<&str>) -> Option<Cow<'_, str>> {
         Some(Shape::Quoted(json)) => unquoted(json).ok().filter(|text| text.len() <= LONGEST_TEXT),
         _ => None,
     }
-}
-
-/// Latitude and longitude, if both are numbers.
-fn location(json: Option<&str>) -> Option<(f64, f64)> {
-    let [lat, lon] =
-        written::location(json?)?.map(|number| number.parse::<f64>().ok().filter(|number| number.is_finite()));
-    lat.zip(lon)
 }
 
 /// An id for events that have none: their bytes decide.
@@ -252,7 +254,7 @@ pub fn read(raw: Option<&[u8]>, arrival_us: i64) -> Result<Event<'_>, Refusal> {
         store_type: optional_text(written.store_type),
         city: optional_text(written.city),
         province: optional_text(written.province),
-        location: location(written.location),
+        location: written.location,
         content: written.content.finish(),
     })
 }

@@ -162,7 +162,7 @@ mod tests {
     use polars::prelude::{DataFrame, NamedFrom, Series};
 
     use super::{pack, unpack};
-    use crate::commerce::decode::decode;
+    use crate::commerce::decode::{Columns, decode};
 
     fn rows(count: i64) -> DataFrame {
         let value = |row: i64| {
@@ -185,7 +185,7 @@ mod tests {
             Series::new(OFFSET.into(), (0..count).collect::<Vec<_>>()).into(),
             Series::new(TOPIC.into(), vec!["page_views"; values.len()]).into(),
         ];
-        let decoded = decode(DataFrame::new(values.len(), columns).unwrap()).unwrap();
+        let decoded = decode(DataFrame::new(values.len(), columns).unwrap(), Columns::All).unwrap();
         assert_eq!(decoded.refused, []);
         decoded.rows
     }

@@ -6,8 +6,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use xxhash_rust::const_xxh3::xxh3_64;
 
-use super::content::Members;
+use super::content::{self, Members};
 use super::fields::{Shape, shape};
 use super::reason::{Reason, Refusal};
 use crate::plain_json::{self, DEPTH};
@@ -32,23 +33,22 @@ pub(super) struct Written<'a> {
 
 impl<'a> Written<'a> {
     fn add(&mut self, name: &str, value: &'a str) {
-        self.content.add(name, value);
-        let member = match name {
-            "event_id" => &mut self.event_id,
-            "event_type" => &mut self.event_type,
-            "user_id" => &mut self.user_id,
-            "product_id" => &mut self.product_id,
-            "category" => &mut self.category,
-            "price" => &mut self.price,
-            "timestamp" => &mut self.timestamp,
-            "store_id" => &mut self.store_id,
-            "store_type" => &mut self.store_type,
-            "city" => &mut self.city,
-            "province" => &mut self.province,
-            "location" => &mut self.location,
-            _ => return,
-        };
-        *member = Some(value).filter(|value| *value != "null");
+        macro_rules! members {
+            ($($member:ident),*) => {
+                match name {
+                    $(stringify!($member) => {
+                        const NAME: u64 = xxh3_64(stringify!($member).as_bytes());
+                        self.content.add(NAME, value);
+                        self.$member = Some(value).filter(|value| *value != "null");
+                    })*
+                    other => self.content.add(content::name(other), value),
+                }
+            };
+        }
+        members!(
+            event_id, event_type, user_id, product_id, category, price, timestamp, store_id, store_type, city,
+            province, location
+        );
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::Index;
 
-    use super::{Written, location, plain};
+    use super::{Members, Written, content, location, plain};
     use crate::commerce::simulate::Simulation;
 
     fn message(seed: u64, number: u64, broken: f64) -> Vec<u8> {
@@ -185,6 +185,14 @@ mod tests {
         for other in ["", "[]", "5", "{} {}", r#"{"\u0061":1}"#, r#"{"a":"\n"}"#, r#"{"a":01}"#, r#"{"a":1,}"#] {
             assert!(plain(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn hashes_of_names_are_the_same_whenever_they_are_made() {
+        let mut content = Members::default();
+        content.add(content::name("price"), "1");
+        content.add(content::name("colour"), "2");
+        assert_eq!(plain(r#"{"colour":2,"price":1.0}"#).map(|found| found.content), Some(content));
     }
 
     #[test]

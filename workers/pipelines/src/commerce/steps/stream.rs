@@ -16,7 +16,7 @@ use headrace_core::{Control, Report, Result};
 
 use super::DEFAULT_ARCHIVE;
 use crate::commerce::archive::Archive;
-use crate::commerce::decode::decode;
+use crate::commerce::decode::{Columns, decode};
 use crate::commerce::finish::finish;
 use crate::commerce::keeps::Keeps;
 use crate::commerce::schema::Schema;
@@ -118,9 +118,11 @@ impl Parameters for Stream {
         let archive = |lake: &Option<Lake>| lake.clone().map(|lake| Archive::new(lake, self.archive_every));
         let work = StreamWork::new(store.clone(), schema.clone(), from.name(), messages.clone(), archive(&lake))
             .keeping(self.keep);
+        let needs_all = self.keep == Keeps::Everything || lake.is_some();
+        let columns = if needs_all { Columns::All } else { Columns::Sales };
         let pipeline = Pipeline {
             source,
-            transform: Arc::new(move |batch| decode(batch.frame)),
+            transform: Arc::new(move |batch| decode(batch.frame, columns)),
             sink: Box::new(LedgerSink::new(store.clone(), work)),
             parallel: 2,
             backoff: Backoff::default(),
