@@ -120,10 +120,14 @@ impl Client {
             Use::State if self.consistency == Consistency::All => Consistency::All,
             Use::State => Consistency::Quorum,
         });
-        let prepared = tokio::time::timeout(self.timeout, self.session.prepare(statement))
-            .await
-            .map_err(|_| Error::external(context, "the server does not answer"))?
-            .map_err(|error| failure::explain_prepare(context, &error))?;
+        let mut patience = Patience::new();
+        let prepared = loop {
+            let answer = tokio::time::timeout(self.timeout, self.session.prepare(statement.clone())).await;
+            match answer.map_err(|_| Error::external(context, "the server does not answer"))? {
+                Ok(prepared) => break prepared,
+                Err(error) => patience.wait(context, error.into()).await?,
+            }
+        };
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone());
         Ok(prepared)
     }

@@ -13,6 +13,10 @@ pub(super) fn is_overload(error: &ExecutionError) -> bool {
     match error {
         ExecutionError::RequestTimeout(_) | ExecutionError::EmptyPlan | ExecutionError::ConnectionPoolError(_) => true,
         ExecutionError::LastAttemptError(attempt) => is_overload_attempt(attempt),
+        // A connection lost in the middle of it; what else a server says of a statement, it says again.
+        ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt }) => {
+            matches!(first_attempt, RequestAttemptError::BrokenConnectionError(_))
+        }
         _ => false,
     }
 }
@@ -48,7 +52,7 @@ pub(super) fn explain(context: impl Into<String>, error: &ExecutionError) -> Err
 }
 
 /// Turns a refused statement into an error of the right kind.
-pub(super) fn explain_prepare(context: impl Into<String>, error: &PrepareError) -> Error {
+fn explain_prepare(context: impl Into<String>, error: &PrepareError) -> Error {
     match error {
         PrepareError::AllAttemptsFailed { first_attempt } => explain_attempt(context.into(), first_attempt),
         other => Error::external(context, other.to_string()),
