@@ -260,11 +260,11 @@ def same_minutes(theirs: dict[str, list[int]], ours: dict[str, list[int]], whole
         raise ValueError(f"only {len(theirs)} of {len(ours)} minutes")
 
 
-def sales_alone(case: Case, shop: Shop, rows: int, runs: int, whole: bool) -> str:
+def sales_alone(case: Case, shop: Shop, rows: int, runs: int, everything: bool) -> str:
     """So many orders alone; gives what stands before the names of the variants."""
     prefix, orders = orders_only(shop, rows)
     topic, what = f"{prefix}.orders", f"{orders:,} orders only"
-    keeps = ((SALES_ALL, "everything"), (SALES, "sales")) if whole else ((SALES, "sales"),)
+    keeps = ((SALES_ALL, "everything"), (SALES, "sales")) if everything else ((SALES, "sales"),)
     for _ in range(runs):
         for variant, keep in keeps:
             run, ours, _ = shop.stream(prefix, "embedded", archive=False, keep=keep)
@@ -276,7 +276,7 @@ def sales_alone(case: Case, shop: Shop, rows: int, runs: int, whole: bool) -> st
         attempt(case, f"{what}: {BYTEWAX}", lambda: python_sales(shop, "bytewax", "bytewax_peer.py", words, minutes, whole=True))
         attempt(case, f"{what}: {QUIX}", lambda: python_sales(shop, "quix", "quix_peer.py", (*words, str(orders)), minutes, whole=False))
         attempt(case, f"{what}: {SPARK_SALES}", lambda: spark_sales(shop, prefix, minutes))
-    if whole:
+    if everything:
         case.notes.append(
             f"orders only: {orders:,} orders in {len(minutes)} minutes, the same sums from all; headrace also keeps ids, what came late, when "
             "each minute closed, dead letters and positions, the others a sum and a count by minute; Quix leaves the last minutes open"
@@ -349,7 +349,7 @@ def commerce(stack: Stack, size: Any) -> Case:
     shop, rows, runs = Shop(stack), size.rows, size.runs
     all_outputs(case, shop, rows, runs)
     # As many orders as the events above have, where the start of a program counts, and as many orders as events.
-    sales = [sales_alone(case, shop, int(rows * ORDERS_SHARE), runs, whole=False), sales_alone(case, shop, rows, runs, whole=True)]
+    sales = [sales_alone(case, shop, int(rows * ORDERS_SHARE), runs, everything=False), sales_alone(case, shop, rows, runs, everything=True)]
     for _ in range(runs):
         case.add(ALONE, stack.half("window", str(rows), str(USERS), str(PRODUCTS)))
     waits = [latency(shop, rows) for _ in range(runs)]

@@ -16,6 +16,7 @@
 //! - [`step`]: a step declared once, seen from the command line, Python and Airflow.
 //! - [`report`], [`control`], [`progress`]: what a run tells, how it is stopped, how it is watched.
 //! - [`failpoint`]: named places where a build for tests can be told to die.
+//! - [`json`]: one pass over simple messages.
 //! - [`store_url`], [`secret`], [`error`], [`clock`], [`retry`], [`bounded`], [`per_process`]: the small things everyone needs.
 
 pub mod batch;
@@ -26,6 +27,7 @@ pub mod dead_letter;
 pub mod error;
 pub mod failpoint;
 pub mod ident;
+pub mod json;
 pub mod keyed;
 pub mod ledger_format;
 pub mod ledger_sink;

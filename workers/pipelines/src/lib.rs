@@ -3,7 +3,7 @@
 //! - [`steps`]: the one list of all steps;
 //! - [`stores`]: opens what a store URL names;
 //! - [`reading`]: reads tables and sources whole;
-//! - [`random`]: numbers for simulations; [`parsing`]: values of options; `plain_json`: one pass over simple messages;
+//! - [`random`]: numbers for simulations; [`parsing`]: values of options;
 //! - [`dead_letters`]: refused rows, listed and put through their step again;
 //! - [`id_index`]: which event ids a scope has seen; [`keyed_pages`]: state of very many small keys;
 //! - [`recruitment`]: campaign performance from a tracking log;
@@ -12,10 +12,11 @@
 
 pub mod commerce;
 pub mod dead_letters;
+#[cfg(test)]
+mod edits;
 pub mod id_index;
 pub mod keyed_pages;
 pub(crate) mod parsing;
-mod plain_json;
 pub mod random;
 pub mod reading;
 pub mod recruitment;

@@ -2,9 +2,9 @@
 //!
 //! What is kept under such keys by others and is no such object is no row: reads leave it out, and writes replace it.
 
-use std::borrow::Cow;
 use std::fmt;
 
+use headrace_core::json::Name;
 use headrace_core::table::{Column, Kind, Merge, Table, Value};
 use headrace_core::{Error, Result};
 use polars::prelude::{DataFrame, Series};
@@ -137,10 +137,6 @@ impl<'a> Shape<'a> {
 
 /// Reads an object whose members do not matter but for one whole number, without keeping any of them.
 struct Top<'a>(Option<&'a str>);
-
-/// A member's name; a bare `Cow` would always be copied.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> DeserializeSeed<'de> for Top<'_> {
     type Value = Option<i64>;

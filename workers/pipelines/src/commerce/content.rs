@@ -6,10 +6,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use headrace_core::json;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
-
-use crate::plain_json;
 
 /// Levels that are looked into.
 const DEEPEST: u8 = 32;
@@ -76,9 +75,9 @@ fn content(json: &str, depth: u8) -> u64 {
 }
 
 /// The content of a plain object with few members, each of another name.
-fn plain(json: &str, depth: u8) -> Option<u64> {
+fn plain(text: &str, depth: u8) -> Option<u64> {
     let (mut names, mut count, mut members) = ([""; 8], 0, Members::default());
-    plain_json::object(json, &mut |at, name| {
+    json::object(text, &mut |at, name| {
         let value = at.written()?;
         let (before, rest) = names.split_at_mut(count);
         if before.contains(&name) {
@@ -93,8 +92,8 @@ fn plain(json: &str, depth: u8) -> Option<u64> {
 }
 
 /// The content of an object; of members of one name the last one's.
-fn object(json: &str, depth: u8) -> Option<u64> {
-    let object: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
+fn object(text: &str, depth: u8) -> Option<u64> {
+    let object: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text).ok()?;
     let mut members = Members::default();
     object.iter().for_each(|(key, value)| members.add_at(name(key), value.get(), depth + 1));
     Some(members.finish())

@@ -51,17 +51,13 @@ pub fn whole_number(number: &str) -> Option<&str> {
 /// What is wrong with it.
 pub fn price(number: &str) -> Result<i64, &'static str> {
     const RANGE: &str = "not within 0 and 1000000000";
-    if let Some(price) = plain_price(number) {
-        return Ok(price);
-    }
     let is_negative = number.starts_with('-');
     let unsigned = number.strip_prefix('-').unwrap_or(number);
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = whole.bytes().chain(fraction.bytes()).map(|digit| i32::from(digit - b'0'));
-    let digits: Vec<i32> = digits.collect();
-    let Some(first) = digits.iter().position(|digit| *digit != 0) else { return Ok(0) };
-    let last = digits.iter().rposition(|digit| *digit != 0).unwrap_or(first);
+    let digits = || whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0');
+    let Some(first) = digits().position(|digit| digit != 0) else { return Ok(0) };
+    let last = whole.len() + fraction.len() - 1 - digits().rev().take_while(|digit| *digit == 0).count();
     // An exponent that does not fit is beyond all prices, upwards or downwards.
     let exponent: i64 = exponent.parse().unwrap_or(if exponent.starts_with('-') { -1_000_000 } else { 1_000_000 });
     let power = |place: usize| whole.len() as i64 - 1 - place as i64 + exponent;
@@ -71,22 +67,10 @@ pub fn price(number: &str) -> Result<i64, &'static str> {
     if power(last) < -i64::from(PRICE_SCALE) {
         return Err("not exact in four decimals");
     }
-    let significant = digits[first..=last].iter().fold(0_i128, |value, digit| value * 10 + i128::from(*digit));
+    let significant = digits().take(last + 1).skip(first).fold(0_i128, |value, digit| value * 10 + i128::from(digit));
     let zeros = u32::try_from(power(last) + i64::from(PRICE_SCALE)).unwrap_or_default();
     let scaled = significant * 10_i128.pow(zeros);
     if scaled > HIGHEST_PRICE { Err(RANGE) } else { i64::try_from(scaled).map_err(|_| RANGE) }
-}
-
-/// A price as nearly all are written: up to nine digits, and up to four behind a point.
-fn plain_price(number: &str) -> Option<i64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if !(1..=9).contains(&whole.len()) || fraction.len() > PRICE_SCALE as usize {
-        return None;
-    }
-    let mut digits = whole.bytes().chain(fraction.bytes());
-    let value =
-        digits.try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))?;
-    Some(value * 10_i64.pow(PRICE_SCALE - fraction.len() as u32))
 }
 
 /// Reads an event time: `YYYY-MM-DD`, `T` or one blank, `HH:MM:SS`, up to nine digits of a fraction (microseconds count), and

@@ -1,8 +1,8 @@
 //! What an event's message has written: its members as JSON text, found in one pass over plain JSON, else by the reader of all JSON.
 
-use std::borrow::Cow;
 use std::fmt;
 
+use headrace_core::json::{self, Name};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -11,30 +11,18 @@ use xxhash_rust::const_xxh3::xxh3_64;
 use super::content::{self, Members};
 use super::fields::{Shape, shape};
 use super::reason::{Reason, Refusal};
-use crate::plain_json::{self, DEPTH};
 
-/// The members of an event as they were written; of repeated ones the last.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Written<'a> {
-    pub(super) event_id: Option<&'a str>,
-    pub(super) event_type: Option<&'a str>,
-    pub(super) user_id: Option<&'a str>,
-    pub(super) product_id: Option<&'a str>,
-    pub(super) category: Option<&'a str>,
-    pub(super) price: Option<&'a str>,
-    pub(super) timestamp: Option<&'a str>,
-    pub(super) store_id: Option<&'a str>,
-    pub(super) store_type: Option<&'a str>,
-    pub(super) city: Option<&'a str>,
-    pub(super) province: Option<&'a str>,
-    pub(super) location: Option<&'a str>,
-    pub(super) content: Members,
-}
+macro_rules! members {
+    ($($member:ident),* $(,)?) => {
+        /// The members of an event as they were written; of repeated ones the last.
+        #[derive(Debug, Default, PartialEq)]
+        pub(super) struct Written<'a> {
+            $(pub(super) $member: Option<&'a str>,)*
+            pub(super) content: Members,
+        }
 
-impl<'a> Written<'a> {
-    fn add(&mut self, name: &str, value: &'a str) {
-        macro_rules! members {
-            ($($member:ident),*) => {
+        impl<'a> Written<'a> {
+            fn add(&mut self, name: &str, value: &'a str) {
                 match name {
                     $(stringify!($member) => {
                         const NAME: u64 = xxh3_64(stringify!($member).as_bytes());
@@ -43,13 +31,13 @@ impl<'a> Written<'a> {
                     })*
                     other => self.content.add(content::name(other), value),
                 }
-            };
+            }
         }
-        members!(
-            event_id, event_type, user_id, product_id, category, price, timestamp, store_id, store_type, city,
-            province, location
-        );
-    }
+    };
+}
+
+members! {
+    event_id, event_type, user_id, product_id, category, price, timestamp, store_id, store_type, city, province, location,
 }
 
 /// Reads the members of an event.
@@ -71,7 +59,7 @@ pub(super) fn read(text: &str) -> Result<Written<'_>, Refusal> {
 
 fn plain(text: &str) -> Option<Written<'_>> {
     let mut written = Written::default();
-    plain_json::object(text, &mut |at, name| {
+    json::object(text, &mut |at, name| {
         written.add(name, at.written()?);
         Some(())
     })?;
@@ -79,32 +67,17 @@ fn plain(text: &str) -> Option<Written<'_>> {
 }
 
 /// Latitude and longitude of an object where both are numbers, as they are written.
-pub(super) fn location<'a>(json: &'a str) -> Option<[&'a str; 2]> {
-    let (mut lat, mut lon) = (None, None);
-    let plain = plain_json::object(json, &mut |at, name| {
-        let found = match name {
-            "lat" => &mut lat,
-            "lon" => &mut lon,
-            _ => return at.skip(DEPTH),
-        };
-        // What is there twice is for the reader of all JSON.
-        found.is_none().then_some(())?;
-        *found = Some(at.written_number()?);
-        Some(())
-    });
-    if plain.is_none() {
-        #[derive(Deserialize)]
-        struct Place<'p> {
-            #[serde(borrow)]
-            lat: &'p RawValue,
-            #[serde(borrow)]
-            lon: &'p RawValue,
-        }
-        let place: Place<'_> = json.starts_with('{').then(|| serde_json::from_str(json).ok())??;
-        let number = |value: &'a RawValue| matches!(shape(value.get()), Shape::Number(_)).then(|| value.get());
-        (lat, lon) = (number(place.lat), number(place.lon));
+pub(super) fn location(json: &str) -> Option<[&str; 2]> {
+    #[derive(Deserialize)]
+    struct Place<'a> {
+        #[serde(borrow)]
+        lat: &'a RawValue,
+        #[serde(borrow)]
+        lon: &'a RawValue,
     }
-    lat.zip(lon).map(|(lat, lon)| [lat, lon])
+    let place: Place<'_> = json.starts_with('{').then(|| serde_json::from_str(json).ok())??;
+    let numbers = [place.lat.get(), place.lon.get()];
+    numbers.iter().all(|number| matches!(shape(number), Shape::Number(_))).then_some(numbers)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Written<'a> {
@@ -124,45 +97,20 @@ impl<'de> Visitor<'de> for WrittenVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut written = Written::default();
-        while let Some(Key(name)) = map.next_key::<Key<'de>>()? {
+        while let Some(Name(name)) = map.next_key()? {
             written.add(&name, map.next_value::<&'de RawValue>()?.get());
         }
         Ok(written)
     }
 }
 
-/// A member's name, borrowed where it was written without escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use proptest::sample::Index;
 
     use super::{Members, Written, content, location, plain};
     use crate::commerce::simulate::Simulation;
+    use crate::edits::{edited, edits};
 
     fn message(seed: u64, number: u64, broken: f64) -> Vec<u8> {
         let simulation = Simulation { seed, users: 9, products: 9, late: 0.1, repeated: 0.0, broken };
@@ -218,16 +166,10 @@ mod tests {
         #[test]
         fn what_is_found_is_there(
             seed in any::<u64>(),
-            edits in prop::collection::vec((any::<Index>(), 0..4_usize, "[]\\[{}\",:0-9.eEtn \\\\\u{1}ü-]{0,3}"), 0..4),
+            edits in edits(),
         ) {
-            let Ok(mut text) = String::from_utf8(message(seed, seed % 1_000, 0.3)) else { return Ok(()) };
-            for (place, cut, put) in edits {
-                let mut letters: Vec<char> = text.chars().collect();
-                let from = place.index(letters.len() + 1);
-                let to = (from + cut).min(letters.len());
-                letters.splice(from..to, put.chars());
-                text = letters.into_iter().collect();
-            }
+            let Ok(text) = String::from_utf8(message(seed, seed % 1_000, 0.3)) else { return Ok(()) };
+            let text = edited(text, edits);
             prop_assert!(agrees(&text), "{text}");
         }
     }

@@ -1,12 +1,13 @@
-//! Reads the members of a registration in one pass over plain JSON ([`plain_json`]).
+//! Reads the members of a registration in one pass over plain JSON ([`json`]).
 //!
 //! Where a member counts, a whole number is plain without sign, point or exponent; what does not count is only checked.
 
 use std::borrow::Cow;
 
+use headrace_core::json::{self, Cursor, DEPTH};
+
 use super::json::Field;
 use super::registration::{Members, slot};
-use crate::plain_json::{self, Cursor, DEPTH};
 
 /// A whole number of so many digits fits.
 const DIGITS: usize = 18;
@@ -14,7 +15,7 @@ const DIGITS: usize = 18;
 /// The payload's members; none when the text is not plain, or no envelope with an object as payload.
 pub(super) fn payload(text: &str) -> Option<Members<'_>> {
     let mut found = None;
-    plain_json::object(text, &mut |at, name| {
+    json::object(text, &mut |at, name| {
         if name != "payload" {
             return at.skip(DEPTH);
         }
@@ -47,10 +48,10 @@ fn field<'a>(at: &mut Cursor<'a>) -> Option<Field<'a>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use proptest::sample::Index;
 
     use super::super::registration::{Envelope, Payload};
     use super::payload;
+    use crate::edits::{edited, edits};
     use crate::scoring::simulate::Simulation;
 
     /// Whether the reader of all JSON finds the same wherever something is found.
@@ -97,18 +98,12 @@ mod tests {
         #[test]
         fn what_is_found_is_there(
             seed in any::<u64>(),
-            edits in prop::collection::vec((any::<Index>(), 0..4_usize, "[]\\[{}\",:0-9.eEtn \\\\\u{1}ü-]{0,3}"), 0..4),
+            edits in edits(),
         ) {
             let simulation = Simulation { seed, varied: true, defects: 0.3, first_user: 1 };
             let value = simulation.message(seed % 1_000, 1_737_000_000_000).value.unwrap_or_default();
-            let Ok(mut text) = String::from_utf8(value) else { return Ok(()) };
-            for (place, cut, put) in edits {
-                let mut letters: Vec<char> = text.chars().collect();
-                let from = place.index(letters.len() + 1);
-                let to = (from + cut).min(letters.len());
-                letters.splice(from..to, put.chars());
-                text = letters.into_iter().collect();
-            }
+            let Ok(text) = String::from_utf8(value) else { return Ok(()) };
+            let text = edited(text, edits);
             prop_assert!(agrees(&text), "{text}");
         }
 

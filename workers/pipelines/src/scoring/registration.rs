@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use compact_str::CompactString;
+use headrace_core::json::Name;
 use headrace_transforms::civil;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -241,10 +242,6 @@ pub(super) fn slot<'m, 'a>(members: &'m mut Members<'a>, name: &str) -> Option<&
         }
     })
 }
-
-/// A member's name; a bare `Cow` would always be copied.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 struct EnvelopeVisitor;
 

@@ -3,13 +3,21 @@
 //! On anything else every function gives up, and the reader of all JSON ([`serde_json`]) decides. What is found is what that one finds.
 //! Nothing is copied.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+/// A member's name, for readers of all JSON: borrowed where it was written without escapes; a bare `Cow` would always be copied.
+#[derive(Debug, Deserialize)]
+pub struct Name<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
 /// Objects and arrays within each other that are still plain.
-pub(crate) const DEPTH: usize = 8;
+pub const DEPTH: usize = 8;
 const EACH: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// Walks over a text that is one object with white space around; none when it is anything else, or not plain.
-pub(crate) fn object<'a>(text: &'a str, visit: Visit<'_, 'a>) -> Option<()> {
+pub fn object<'a>(text: &'a str, visit: Visit<'_, 'a>) -> Option<()> {
     let mut at = Cursor { text, bytes: text.as_bytes(), place: 0 };
     at.space();
     at.object(visit)?;
@@ -18,18 +26,19 @@ pub(crate) fn object<'a>(text: &'a str, visit: Visit<'_, 'a>) -> Option<()> {
 }
 
 /// A place in a text.
-pub(crate) struct Cursor<'a> {
+#[derive(Debug)]
+pub struct Cursor<'a> {
     text: &'a str,
     bytes: &'a [u8],
     place: usize,
 }
 
 /// What is done at a member of a name: it has to go behind the member's value.
-pub(crate) type Visit<'v, 'a> = &'v mut dyn FnMut(&mut Cursor<'a>, &'a str) -> Option<()>;
+pub type Visit<'v, 'a> = &'v mut dyn FnMut(&mut Cursor<'a>, &'a str) -> Option<()>;
 
 impl<'a> Cursor<'a> {
     /// The byte here.
-    pub(crate) fn byte(&self) -> Option<u8> {
+    pub fn byte(&self) -> Option<u8> {
         self.bytes.get(self.place).copied()
     }
 
@@ -44,7 +53,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string without escapes.
-    pub(crate) fn string(&mut self) -> Option<&'a str> {
+    pub fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
         let from = self.place;
         while let Some(&eight) = self.bytes.get(self.place..).and_then(<[u8]>::first_chunk::<8>) {
@@ -70,21 +79,21 @@ impl<'a> Cursor<'a> {
     }
 
     /// Any value, as it is written.
-    pub(crate) fn written(&mut self) -> Option<&'a str> {
+    pub fn written(&mut self) -> Option<&'a str> {
         let from = self.place;
         self.skip(DEPTH)?;
         self.text.get(from..self.place)
     }
 
     /// A number, as it is written.
-    pub(crate) fn written_number(&mut self) -> Option<&'a str> {
+    pub fn written_number(&mut self) -> Option<&'a str> {
         let from = self.place;
         self.number()?;
         self.text.get(from..self.place)
     }
 
     /// An object.
-    pub(crate) fn object(&mut self, visit: Visit<'_, 'a>) -> Option<()> {
+    pub fn object(&mut self, visit: Visit<'_, 'a>) -> Option<()> {
         self.take(b'{')?;
         self.space();
         if self.take(b'}').is_some() {
@@ -121,7 +130,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Any value.
-    pub(crate) fn skip(&mut self, depth: usize) -> Option<()> {
+    pub fn skip(&mut self, depth: usize) -> Option<()> {
         match self.byte()? {
             b'"' => self.string().map(|_| ()),
             b'{' => {
@@ -137,12 +146,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// A word that is no string.
-    pub(crate) fn word(&mut self, word: &str) -> Option<()> {
+    pub fn word(&mut self, word: &str) -> Option<()> {
         self.bytes.get(self.place..)?.starts_with(word.as_bytes()).then(|| self.place += word.len())
     }
 
     /// A number.
-    pub(crate) fn number(&mut self) -> Option<()> {
+    fn number(&mut self) -> Option<()> {
         let _ = self.take(b'-');
         if self.take(b'0').is_none() {
             self.digits()?;
