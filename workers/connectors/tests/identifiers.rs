@@ -255,17 +255,24 @@ async fn laws(store: &dyn Store, unique: &str) {
 /// Topics (where any text may be one) and groups.
 async fn hostile_groups_read_everything(log: &dyn Log, topics: &[String]) {
     for (topic, group) in topics.iter().zip(hostile_texts(topics.len())) {
-        // The client library takes names as C strings.
-        let group = group.replace('\0', "");
         log.create_topic(topic, 2).await.unwrap();
         let keys: Vec<&[u8]> = vec![b"a", b"b", b"'; DROP"];
         let messages: DataFrame = frame(vec![bytes("key", keys.clone()), bytes("value", keys)]);
         log.produce(topic, &messages).await.unwrap();
         let interval = Duration::from_millis(50);
-        let options = Consume { group, follow: false, batch_rows: 100, batch_bytes: 1 << 20, interval };
+        let mut options = Consume { group, follow: false, batch_rows: 100, batch_bytes: 1 << 20, interval };
+        if options.group.contains('\0') {
+            let refused = log.consume(topic, &options).await.err().unwrap();
+            assert_eq!(refused.kind(), ErrorKind::Configuration, "{refused}");
+            options.group = options.group.replace('\0', "0");
+        }
         let given = drain(&mut *log.consume(topic, &options).await.unwrap(), &Reached::new(), usize::MAX).await;
         assert_eq!(given.frames.iter().map(DataFrame::height).sum::<usize>(), 3, "{topic:?} {:?}", options.group);
         assert_eq!(log.extents(topic).await.unwrap().unwrap().len(), 2);
+        let nobody = Consume { group: String::new(), ..options };
+        let refused = log.consume(topic, &nobody).await.err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Configuration, "{refused}");
+        assert!(refused.to_string().contains("empty"), "{refused}");
     }
 }
 

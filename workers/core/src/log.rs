@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use polars::prelude::DataFrame;
 
-use crate::Result;
 use crate::source::Source;
+use crate::{Error, Result};
 
 /// How a topic is read.
 #[derive(Clone, Debug)]
@@ -23,6 +23,21 @@ pub struct Consume {
     pub batch_bytes: usize,
     /// A batch waits at most so long for more messages (when following).
     pub interval: Duration,
+}
+
+impl Consume {
+    /// Refuses a group that no broker can hold.
+    ///
+    /// # Errors
+    /// A configuration error when the group's name is empty or has a NUL.
+    pub fn check(&self) -> Result<()> {
+        let wrong = match self.group.as_str() {
+            "" => "a consumer group needs a name: this one is empty",
+            name if name.contains('\0') => "the name of a consumer group cannot hold a NUL character",
+            _ => return Ok(()),
+        };
+        Err(Error::Configuration(wrong.to_owned()))
+    }
 }
 
 /// The offsets a partition holds: from the first (included) to the end (excluded).

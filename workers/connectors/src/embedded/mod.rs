@@ -180,6 +180,7 @@ impl Log for Embedded {
     }
 
     async fn consume(&self, topic: &str, options: &Consume) -> Result<Box<dyn Source>> {
+        options.check()?;
         Ok(Box::new(consumer::Consumer::join(&self.database, topic, options).await?))
     }
 

@@ -107,6 +107,7 @@ impl Log for Kafka {
     }
 
     async fn consume(&self, topic: &str, options: &Consume) -> Result<Box<dyn Source>> {
+        options.check()?;
         let (settings, name, options) = (self.settings.clone(), topic.to_owned(), options.clone());
         let member = self.ask(move |inquirer| Member::join(&settings, inquirer, &name, &options)).await?;
         Ok(Box::new(member))
