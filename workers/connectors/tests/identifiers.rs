@@ -261,19 +261,23 @@ async fn hostile_groups_read_everything(log: &dyn Log, topics: &[String]) {
         log.produce(topic, &messages).await.unwrap();
         let interval = Duration::from_millis(50);
         let mut options = Consume { group, follow: false, batch_rows: 100, batch_bytes: 1 << 20, interval };
-        if options.group.contains('\0') {
-            let refused = log.consume(topic, &options).await.err().unwrap();
-            assert_eq!(refused.kind(), ErrorKind::Configuration, "{refused}");
-            options.group = options.group.replace('\0', "0");
+        if options.check().is_err() {
+            is_refused(log, topic, &options).await;
+            options.group = format!("g{}", options.group.replace('\0', "0"));
         }
         let given = drain(&mut *log.consume(topic, &options).await.unwrap(), &Reached::new(), usize::MAX).await;
         assert_eq!(given.frames.iter().map(DataFrame::height).sum::<usize>(), 3, "{topic:?} {:?}", options.group);
         assert_eq!(log.extents(topic).await.unwrap().unwrap().len(), 2);
-        let nobody = Consume { group: String::new(), ..options };
-        let refused = log.consume(topic, &nobody).await.err().unwrap();
-        assert_eq!(refused.kind(), ErrorKind::Configuration, "{refused}");
-        assert!(refused.to_string().contains("empty"), "{refused}");
+        for group in ["", " ", "\tg", "\x0bg", "\ng", "a\0b"] {
+            is_refused(log, topic, &Consume { group: group.to_owned(), ..options.clone() }).await;
+        }
     }
+}
+
+async fn is_refused(log: &dyn Log, topic: &str, options: &Consume) {
+    let refused = log.consume(topic, options).await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Configuration, "{:?} {refused}", options.group);
+    assert!(refused.to_string().contains("consumer group"), "{:?} {refused}", options.group);
 }
 
 fn unique() -> String {

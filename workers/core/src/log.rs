@@ -26,14 +26,18 @@ pub struct Consume {
 }
 
 impl Consume {
-    /// Refuses a group that no broker can hold.
+    /// Refuses a group that a broker or its client library cannot hold as it is.
     ///
     /// # Errors
-    /// A configuration error when the group's name is empty or has a NUL.
+    /// A configuration error when the group's name is empty, begins with white space or has a NUL.
     pub fn check(&self) -> Result<()> {
-        let wrong = match self.group.as_str() {
-            "" => "a consumer group needs a name: this one is empty",
-            name if name.contains('\0') => "the name of a consumer group cannot hold a NUL character",
+        let wrong = match self.group.as_bytes() {
+            [] => "a consumer group needs a name: this one is empty",
+            // It would be cut off, and two groups be one.
+            [first, ..] if first.is_ascii_whitespace() || *first == b'\x0b' => {
+                "the name of a consumer group cannot begin with white space"
+            }
+            name if name.contains(&0) => "the name of a consumer group cannot hold a NUL character",
             _ => return Ok(()),
         };
         Err(Error::Configuration(wrong.to_owned()))
