@@ -6,8 +6,8 @@ use std::time::Instant;
 use headrace_core::batch::message_columns;
 use headrace_core::{Batch, Partition, Position, Result};
 use polars::prelude::{BinaryChunkedBuilder, Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, Series};
-use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
+
+use super::intake::Taken;
 
 /// A finished batch and where each of its partitions stands after it.
 pub(super) struct Gathered {
@@ -24,7 +24,6 @@ pub(super) struct Gatherer {
     timestamps: Vec<Option<i64>>,
     partitions: Vec<i32>,
     offsets: Vec<i64>,
-    next: BTreeMap<i32, i64>,
     bytes: usize,
     begun: Instant,
 }
@@ -38,24 +37,23 @@ impl Gatherer {
             timestamps: Vec::new(),
             partitions: Vec::new(),
             offsets: Vec::new(),
-            next: BTreeMap::new(),
             bytes: 0,
             begun: Instant::now(),
         }
     }
 
     /// Adds a message.
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>) {
+    pub(super) fn push(&mut self, message: Taken<'_>) {
         if self.offsets.is_empty() {
             self.begun = Instant::now();
         }
-        self.keys.append_option(message.key());
-        self.values.append_option(message.payload());
-        self.timestamps.push(message.timestamp().to_millis());
+        let (key, value) = (message.key(), message.value());
+        self.keys.append_option(key);
+        self.values.append_option(value);
+        self.timestamps.push(message.timestamp());
         self.partitions.push(message.partition());
         self.offsets.push(message.offset());
-        self.next.insert(message.partition(), message.offset() + 1);
-        self.bytes += message.key_len() + message.payload_len();
+        self.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
     }
 
     /// Number of messages.
@@ -75,6 +73,13 @@ impl Gatherer {
 
     /// Finishes the batch.
     pub(super) fn finish(self, topic: &str) -> Result<Gathered> {
+        let mut next = BTreeMap::new();
+        let mut read = 0;
+        // Messages of a partition come in runs.
+        for run in self.partitions.chunk_by(i32::eq) {
+            read += run.len();
+            next.insert(run[0], self.offsets[read - 1] + 1);
+        }
         let columns: Vec<Column> = vec![
             self.keys.finish().into_series().into_column(),
             self.values.finish().into_series().into_column(),
@@ -83,8 +88,8 @@ impl Gatherer {
             Series::new(message_columns::OFFSET.into(), &self.offsets).into_column(),
         ];
         let frame = DataFrame::new(self.offsets.len(), columns)?;
-        let reached = self.next.iter().map(|(number, next)| (name(topic, *number), Position::at(*next))).collect();
-        Ok(Gathered { batch: Batch { frame, reached, bytes: self.bytes as u64 }, next: self.next })
+        let reached = next.iter().map(|(number, next)| (name(topic, *number), Position::at(*next))).collect();
+        Ok(Gathered { batch: Batch { frame, reached, bytes: self.bytes as u64 }, next })
     }
 }
 

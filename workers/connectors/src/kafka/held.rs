@@ -21,6 +21,10 @@ pub(super) struct Held {
     pub(super) placed: bool,
     /// Its position was claimed and it is being read.
     pub(super) running: bool,
+    /// Something came since it was placed, so that its messages come by the reader's queue.
+    pub(super) heard: bool,
+    /// Bursts up to this number may hold messages from where it was read before.
+    pub(super) stale: u64,
     /// The offset expected next.
     pub(super) next: i64,
     /// Where reading ends, when it does.
@@ -45,6 +49,8 @@ impl Held {
         Self {
             placed: false,
             running: false,
+            heard: false,
+            stale: 0,
             next: 0,
             end: None,
             known_end: 0,

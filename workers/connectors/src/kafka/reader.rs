@@ -4,32 +4,33 @@
 //! batch is not taken for some seconds, partitions are paused and polling goes on, so that a slow sink costs no membership.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headrace_core::log::Consume;
 use headrace_core::source::Event;
 use headrace_core::{Error, Result};
+use rdkafka::Message;
+use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::context::Context;
-use super::fault;
 use super::gather::Gatherer;
 use super::held::{Held, Verdict};
 use super::inquiry::Inquirer;
+use super::intake::{Burst, Intake, Taken};
 use super::membership::Revocation;
 use super::shared::{Command, Shared};
 
 /// The longest wait for a message, and so the longest wait of a command.
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 /// The shortest wait, of a batch that is due while the one before it is not taken yet.
 const SHORT: Duration = Duration::from_millis(5);
 /// How long the waiting batch may stay before partitions are paused and polling goes on without them.
 const SLOW: Duration = Duration::from_secs(5);
-/// Messages gathered before looking at anything else.
+/// Messages taken before looking at anything else.
 const BURST: usize = 1_024;
 
 /// The reading thread's state.
@@ -50,6 +51,13 @@ pub(super) struct Reader {
     pub(super) joined: bool,
     pub(super) down_since: Option<Instant>,
     pub(super) looked_at: Instant,
+    pub(super) topic_name: CString,
+    pub(super) intake: Intake,
+    /// What was taken last, as far as it does not fit in the open batch.
+    burst: Option<Burst>,
+    /// How many bursts were taken.
+    pub(super) takes: u64,
+    forwarded_at: Instant,
     open: Gatherer,
     full_since: Option<Instant>,
     halted: bool,
@@ -66,10 +74,17 @@ impl Reader {
         options: &Consume,
         ends: BTreeMap<i32, i64>,
         shared: Arc<Shared>,
-    ) -> Self {
+    ) -> Result<Self> {
         let now = Instant::now();
-        Self {
-            consumer: Arc::new(consumer),
+        let consumer = Arc::new(consumer);
+        let intake = Intake::new(&consumer).ok_or_else(|| Error::external(doing, "the client gives no queue"))?;
+        Ok(Self {
+            intake,
+            topic_name: CString::new(topic).map_err(|error| Error::configuration(format!("{doing}: {error}")))?,
+            burst: None,
+            takes: 0,
+            forwarded_at: now,
+            consumer,
             inquirer,
             doing: doing.to_owned(),
             topic: topic.to_owned(),
@@ -86,7 +101,7 @@ impl Reader {
             full_since: None,
             halted: false,
             broken: false,
-        }
+        })
     }
 
     /// Reads until the source is closed or the consumer is beyond repair.
@@ -137,45 +152,104 @@ impl Reader {
     }
 
     fn gather(&mut self) -> Result<()> {
-        let consumer = Arc::clone(&self.consumer);
-        for _ in 0..BURST {
-            let message = match consumer.poll(Duration::ZERO) {
-                None if self.is_due() && !self.shared.is_full() => break,
-                None => consumer.poll(self.patience()),
-                there => there,
-            };
-            match message {
-                None => break,
-                Some(Ok(message)) => self.accept(&message)?,
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    let held = self.held.get_mut(&partition).filter(|held| held.running && !self.halted);
-                    if let Some((Verdict::Check, next)) = held.map(|held| (held.catch_up(), held.next)) {
-                        self.launch(partition, next)?;
-                    }
+        self.serve_client(Duration::ZERO)?;
+        self.forward_silent();
+        if self.burst.as_ref().is_none_or(Burst::is_empty) {
+            let mut burst = self.intake.take(BURST, Duration::ZERO);
+            let is_wanted = self.is_due() && !self.shared.is_full();
+            if burst.is_empty() && !is_wanted {
+                if !self.held.values().any(|held| held.placed) {
+                    return self.serve_client(self.patience());
                 }
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    self.broken = true;
-                    return Err(Error::external(&self.doing, format!("the client cannot go on: {code}")));
-                }
-                // The context has noted it with the broker's words.
-                Some(Err(_)) => break,
+                burst = self.intake.take(1, self.patience());
             }
-            if self.is_open_full() {
-                break;
+            self.takes += 1;
+            self.burst = Some(burst);
+        }
+        let Some(mut burst) = self.burst.take() else { return Ok(()) };
+        let outcome = self.go_through(&mut burst);
+        self.burst = Some(burst);
+        outcome
+    }
+
+    /// Lets the library say what concerns the group and the client.
+    fn serve_client(&mut self, patience: Duration) -> Result<()> {
+        let consumer = Arc::clone(&self.consumer);
+        let mut patience = patience;
+        while let Some(said) = consumer.poll(patience) {
+            patience = Duration::ZERO;
+            match said {
+                Ok(message) => {
+                    let cause = format!("offset {} of partition {} out of turn", message.offset(), message.partition());
+                    return Err(Error::external(&self.doing, cause));
+                }
+                Err(KafkaError::MessageConsumptionFatal(code)) => return self.give_up(code),
+                // The context has noted it with the broker's words.
+                Err(_) => {}
             }
         }
         Ok(())
     }
 
-    fn accept(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
+    fn give_up(&mut self, code: RDKafkaErrorCode) -> Result<()> {
+        self.broken = true;
+        Err(Error::external(&self.doing, format!("the client cannot go on: {code}")))
+    }
+
+    /// When the library stops reading a partition, at a time of its own, it forgets where the messages should go; and
+    /// the partition may be ours again by then.
+    fn forward_silent(&mut self) {
+        if self.forwarded_at.elapsed() < POLL {
+            return;
+        }
+        self.forwarded_at = Instant::now();
+        for (partition, held) in &self.held {
+            if held.placed && !held.heard {
+                self.intake.forward(&self.topic_name, *partition);
+            }
+        }
+    }
+
+    fn go_through(&mut self, burst: &mut Burst) -> Result<()> {
+        while !self.is_open_full()
+            && let Some(taken) = burst.next()
+        {
+            match taken.trouble() {
+                None => self.accept(taken)?,
+                Some((code, words)) => self.heed(taken.partition(), code, &words)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn heed(&mut self, partition: i32, code: RDKafkaErrorCode, words: &str) -> Result<()> {
+        match code {
+            RDKafkaErrorCode::PartitionEOF => {
+                let takes = self.takes;
+                let held = self.held.get_mut(&partition).filter(|held| held.running && takes > held.stale);
+                let Some(held) = held.filter(|_| !self.halted) else { return Ok(()) };
+                held.heard = true;
+                let next = held.next;
+                if held.catch_up() == Verdict::Check {
+                    self.launch(partition, next)?;
+                }
+            }
+            RDKafkaErrorCode::Fatal => self.give_up(code)?,
+            code => self.consumer.context().error(KafkaError::MessageConsumption(code), words),
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, message: Taken<'_>) -> Result<()> {
         let (partition, offset) = (message.partition(), message.offset());
         let Some(held) = self.held.get_mut(&partition).filter(|held| held.running && !held.drained) else {
             return Ok(());
         };
         // Read ahead before going back, or while pausing: it comes again, in its place.
-        if offset < held.next || self.halted {
+        if self.takes <= held.stale || offset < held.next || self.halted {
             return Ok(());
         }
+        held.heard = true;
         if held.end.is_none_or(|end| offset < end) {
             self.open.push(message);
             held.advance(offset + 1);
@@ -243,71 +317,6 @@ impl Reader {
             self.launch(partition, next)?;
         }
         Ok(())
-    }
-
-    /// Reads a partition from an offset on. The library drops what it had read ahead of it from elsewhere.
-    pub(super) fn launch(&mut self, partition: i32, at: i64) -> Result<()> {
-        let Some(held) = self.held.get_mut(&partition) else { return Ok(()) };
-        held.running = true;
-        held.next = at;
-        held.drained = held.end.is_some_and(|end| at >= end);
-        held.excuse(Instant::now());
-        if held.drained {
-            return self.pause(partition);
-        }
-        let was_placed = std::mem::replace(&mut held.placed, true);
-        self.place(partition, at, was_placed).map_err(|error| {
-            if let Some(held) = self.held.get_mut(&partition) {
-                held.placed = was_placed;
-            }
-            fault::from_kafka(&self.doing, &error)
-        })
-    }
-
-    fn place(&self, partition: i32, at: i64, was_placed: bool) -> Result<(), KafkaError> {
-        let list = self.list([(partition, Offset::Offset(at))])?;
-        if !was_placed {
-            self.consumer.incremental_assign(&list)?;
-            // It may have been paused when this member had it before.
-            return self.consumer.resume(&list);
-        }
-        // Right after it was placed, or after an error, the library is not reading the partition.
-        let mut outcome = Ok(());
-        for _ in 0..20 {
-            outcome = self.consumer.seek(&self.topic, partition, Offset::Offset(at), Duration::from_secs(5));
-            if outcome.is_ok() {
-                break;
-            }
-            std::thread::sleep(POLL);
-        }
-        // While the group takes partitions back, taking one out would be understood as the answer to that.
-        if outcome.is_err() && self.revocation.is_none() {
-            outcome = self.consumer.incremental_unassign(&list).and_then(|()| self.consumer.incremental_assign(&list));
-        }
-        outcome.and_then(|()| self.consumer.resume(&list))
-    }
-
-    pub(super) fn pause(&self, partition: i32) -> Result<()> {
-        self.pause_where(|number, _| number == partition)
-    }
-
-    fn pause_where(&self, wanted: impl Fn(i32, &Held) -> bool) -> Result<()> {
-        let placed = self.held.iter().filter(|(number, held)| held.placed && wanted(**number, held));
-        let list = self.list(placed.map(|(number, _)| (*number, Offset::Invalid)));
-        let paused = list.and_then(|list| if list.count() == 0 { Ok(()) } else { self.consumer.pause(&list) });
-        paused.map_err(|error| fault::from_kafka(&self.doing, &error))
-    }
-
-    /// A list of this topic's partitions.
-    pub(super) fn list(
-        &self,
-        places: impl IntoIterator<Item = (i32, Offset)>,
-    ) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in places {
-            list.add_partition_offset(&self.topic, partition, offset)?;
-        }
-        Ok(list)
     }
 
     /// Tells an event to the async side.

@@ -57,7 +57,7 @@ impl Member {
             .map_err(|error| fault::from_kafka(&doing, &error))?;
         consumer.subscribe(&[topic]).map_err(|error| fault::from_kafka(&doing, &error))?;
         let shared = Arc::new(Shared::new());
-        let mut reader = Reader::new(consumer, inquirer, &doing, topic, options, ends, shared.clone());
+        let mut reader = Reader::new(consumer, inquirer, &doing, topic, options, ends, shared.clone())?;
         let (leaving, left) = channel::<()>();
         let stopping = Stopping(shared.clone());
         let thread = std::thread::Builder::new()
