@@ -28,7 +28,7 @@ from headrace import spark as on_spark  # noqa: E402
 FIELDS = (
     "event_id string, ts string, job_id bigint, campaign_id bigint, group_id bigint, publisher_id bigint, custom_track string, bid double"
 )
-NAMES = ["click", "conversion", "qualified", "unqualified", "alive", None]
+NAMES = ["click", "conversion", "qualified", "unqualified", "alive", None, "Click"]
 KEY = ("job_id", "ts", "publisher_id", "campaign_id", "group_id")
 
 
@@ -63,7 +63,7 @@ def events(count: int) -> list[tuple[Any, ...]]:
         seconds = (ticks - 0x01B21DD213814000) // 10_000_000
         ts = None if number % 3 else f"{datetime.fromtimestamp(seconds, tz=timezone.utc):%Y-%m-%d %H:%M:%S}"
         job = None if number % 11 == 0 else number % 7
-        row = (event_id, ts, job, 4, number % 2 or None, 1 + number % 3, NAMES[number % 6], None if number % 13 == 0 else 0.005 * number)
+        row = (event_id, ts, job, 4, number % 2 or None, 1 + number % 3, NAMES[number % len(NAMES)], None if number % 13 == 0 else 0.005 * number)
         rows.append(row)
         if number % 5 == 0:
             rows.append((event_id.upper(), *row[1:]))
@@ -104,3 +104,5 @@ def test_what_cannot_be_read_is_named(spark: SparkSession) -> None:
         on_spark.recruitment_hourly(frame.withColumn("ts", functions.now()))
     with pytest.raises(Exception, match="bad_event_id"):
         on_spark.recruitment_hourly(frame.withColumn("event_id", functions.lit("x"))).collect()
+    uncounted = frame.withColumn("event_id", functions.lit("x")).withColumn("custom_track", functions.lit("Click"))
+    assert on_spark.recruitment_hourly(uncounted).collect() == [], "what cannot count is not looked at"

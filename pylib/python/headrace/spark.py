@@ -25,6 +25,7 @@ __all__ = ["recruitment_hourly"]
 
 _TEXTS = ("event_id", "ts", "custom_track")
 _NUMBERS = ("job_id", "campaign_id", "group_id", "publisher_id", "bid")
+_COUNTED = ("click", "conversion", "qualified", "unqualified")
 _KEYS = ("job_id", "ts", "publisher_id", "campaign_id", "group_id")
 _COUNTS = ("conversion", "qualified_application", "disqualified_application")
 # What the first pass gives: `ts` in microseconds and `spend_hour` in millionths, so that sums stay exact.
@@ -39,8 +40,9 @@ _TIMESTAMP = "yyyy-MM-dd HH:mm:ss"
 def recruitment_hourly(df: DataFrame) -> DataFrame:
     """Aggregates tracking events to the hourly table, as :func:`headrace.transforms.recruitment_hourly` does on one machine.
 
-    Events are brought together by the time in their id, so that every copy of an id meets the others; each partition is cleaned and
-    aggregated in Rust; the small parts are brought together by key and added up in Rust. A partition is held in memory once, as Arrow.
+    Spark itself leaves out what cannot count, most rows of a tracker: those without a job and those of other events. The others are
+    brought together by the time in their id, so that every copy of an id meets the others; each partition is cleaned and aggregated
+    in Rust; the small parts are brought together by key and added up in Rust. A partition is held in memory once, as Arrow.
 
     Args:
         df: One row for each event, with the columns that :func:`headrace.transforms.recruitment_hourly` takes. ``ts`` may also be a
@@ -50,11 +52,13 @@ def recruitment_hourly(df: DataFrame) -> DataFrame:
         The columns of :func:`headrace.transforms.recruitment_hourly`, ``ts`` as ``timestamp_ntz``. Rows come in no order.
 
     Raises:
-        headrace.DataError: A column is missing or of another type. A row that is not valid fails the Spark job, and the text names it.
+        headrace.DataError: A column is missing or of another type. A row that may count but is not valid fails the Spark job, and the
+            text names it; rows that are left out are not looked at.
     """
     from pyspark.sql import functions as f
 
     events = df.select(*(_column(df, name) for name in (*_TEXTS, *_NUMBERS)))
+    events = events.where(f.col("job_id").isNotNull() & f.col("custom_track").isin(*_COUNTED))
     # The middle and high time of an id, as text: seven minutes of events, the same for all copies, and cheap to cut out.
     slices = f.coalesce(f.lower(f.substring("event_id", 10, 9)), f.col("ts"))
     parts = events.repartition(slices).mapInArrow(_part, _PART)
