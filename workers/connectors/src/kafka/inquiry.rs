@@ -19,6 +19,8 @@ use super::settings::Settings;
 
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 const LATER_PATIENCE: Duration = Duration::from_secs(60);
+/// So long a broker may not know yet that it leads a partition, as after its restart; a topic that was removed stays unknown.
+const SETTLING: Duration = Duration::from_secs(3);
 const ADMIN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client without a group.
@@ -143,7 +145,15 @@ impl Inquirer {
     /// Tells what a partition holds, asking for so long at most.
     pub(super) fn extent(&self, topic: &str, partition: i32, patience: Duration) -> Result<Extent> {
         let doing = format!("cannot look up the offsets of partition {partition} of topic `{topic}` on {}", self.place);
-        let question = |client: &Client<Context>, timeout| client.fetch_watermarks(topic, partition, timeout);
+        let begun = Instant::now();
+        let question = |client: &Client<Context>, timeout| match client.fetch_watermarks(topic, partition, timeout) {
+            Err(error)
+                if error.rdkafka_error_code() == Some(Code::UnknownTopicOrPartition) && begun.elapsed() < SETTLING =>
+            {
+                Err(KafkaError::MetadataFetch(Code::LeaderNotAvailable))
+            }
+            answer => answer,
+        };
         let (first, end) = self.ask_within(patience, &doing, question)?;
         Ok(Extent { partition, first, end })
     }

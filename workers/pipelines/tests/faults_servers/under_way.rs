@@ -23,7 +23,13 @@ impl UnderWay {
     pub(crate) fn start<P: Parameters>(values: Value) -> Self {
         let control = Control::default();
         let inside = control.clone();
-        let task = tokio::spawn(async move { run::<P>(&values, &inside).await });
+        let task = tokio::spawn(async move {
+            let ended = run::<P>(&values, &inside).await;
+            if let Err(error) = &ended {
+                eprintln!("seen: {} has failed: {error}", P::NAME);
+            }
+            ended
+        });
         Self { name: P::NAME, control, task, began: Instant::now() }
     }
 
