@@ -87,6 +87,7 @@ class Chaos:
         self.rows = files.rows
         self.runs = 0
         self.zombies = []
+        self.thawed = set()
         jobs = Worker("jobs", ["jobs", files.jobs, "--to", place.jobs])
         load = Worker("load", ["load", files.tracking, "--to", place.raw])
         replay = Worker("replay", ["replay", "--from", place.raw, "--to", place.log, "--partitions", "4"])
@@ -143,6 +144,7 @@ class Chaos:
                 self.zombies.remove((zombie, until))
                 self.zombies.append((zombie, None))
                 zombie.child.send_signal(signal.SIGCONT)
+                self.thawed.add(zombie.worker.name)
                 self.tell(f"  thaw    {zombie.worker.name:8} at {zombie.millis()} ms")
             elif zombie.child.poll() is not None:
                 self.zombies.remove((zombie, until))
@@ -200,7 +202,8 @@ class Chaos:
         worker = process.worker
         if "internal error" in told or "panicked" in told:
             raise Failed(f"{worker.name} panicked: {told}")
-        is_fenced = is_zombie and TAKEN_OVER in told
+        # One that was frozen before it had claimed anything takes over from the run that came after it.
+        is_fenced = TAKEN_OVER in told and (is_zombie or worker.name in self.thawed)
         if is_fenced:
             self.tell(f"  fenced  {worker.name:8} ended at {process.millis()} ms")
         if process.asked is not None:
