@@ -65,10 +65,16 @@ impl Held {
         }
     }
 
+    /// Tells whether what comes in the burst of this number is from where the partition is read.
+    pub(super) fn accepts(&self, burst: u64) -> bool {
+        self.running && burst > self.stale
+    }
+
     /// A message came, and the next one has this offset.
     pub(super) fn advance(&mut self, next: i64) {
         self.next = next;
         self.moved = true;
+        self.heard = true;
         self.caught_up = false;
         self.fresh = false;
         self.drained = self.end.is_some_and(|end| next >= end);
@@ -78,6 +84,7 @@ impl Held {
     /// not be messages (transactions, compaction), but that is believed only when the broker says it twice.
     pub(super) fn catch_up(&mut self) -> Verdict {
         self.moved = true;
+        self.heard = true;
         self.caught_up = true;
         let Some(end) = self.end else { return Verdict::Fine };
         if self.next < end && self.checked_at != Some(self.next) {

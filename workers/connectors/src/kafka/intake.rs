@@ -5,12 +5,13 @@
 //! This is the only place of this connector with `unsafe` code.
 #![expect(unsafe_code, reason = "the safe crate has no call that takes more than one message")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headrace_core::{Error, Result};
 use rdkafka::bindings::{self, rd_kafka_timestamp_type_t as TimeKind};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -18,9 +19,10 @@ use rdkafka::types::{RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr};
 
 use super::context::Context;
 
-/// A queue to which partitions of a consumer are forwarded.
+/// A queue to which partitions of a topic are forwarded.
 pub(super) struct Intake {
     queue: NonNull<RDKafkaQueue>,
+    topic: CString,
     /// The client lives at least as long as its queue.
     consumer: Arc<BaseConsumer<Context>>,
 }
@@ -30,19 +32,22 @@ unsafe impl Send for Intake {}
 
 impl Intake {
     /// An empty queue.
-    pub(super) fn new(consumer: &Arc<BaseConsumer<Context>>) -> Option<Self> {
+    pub(super) fn new(consumer: &Arc<BaseConsumer<Context>>, topic: &str) -> Result<Self> {
+        let failed = |what: &str| Error::external(format!("cannot read topic {topic:?}"), what);
+        let name = CString::new(topic).map_err(|_| failed("its name has a NUL"))?;
         // SAFETY: the client is alive; the queue is given back in `drop`.
         let queue = unsafe { bindings::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        Some(Self { queue: NonNull::new(queue)?, consumer: consumer.clone() })
+        let queue = NonNull::new(queue).ok_or_else(|| failed("the client gives no queue"))?;
+        Ok(Self { queue, topic: name, consumer: consumer.clone() })
     }
 
     /// Lets what is read of a partition come by this queue. The library forgets it when it stops reading the partition.
-    pub(super) fn forward(&self, topic: &CStr, partition: i32) {
+    pub(super) fn forward(&self, partition: i32) {
         // SAFETY: the client and both queues are alive; the partition's handle is given back at once, and the library
         // keeps what it needs.
         unsafe {
             let client = self.consumer.client().native_ptr();
-            let queue = bindings::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
+            let queue = bindings::rd_kafka_queue_get_partition(client, self.topic.as_ptr(), partition);
             if !queue.is_null() {
                 bindings::rd_kafka_queue_forward(queue, self.queue.as_ptr());
                 bindings::rd_kafka_queue_destroy(queue);

@@ -36,7 +36,7 @@ impl Reader {
     fn place(&self, partition: i32, at: i64, was_placed: bool) -> Result<(), KafkaError> {
         let list = self.list([(partition, Offset::Offset(at))])?;
         if !was_placed {
-            self.intake.forward(&self.topic_name, partition);
+            self.intake.forward(partition);
             self.consumer.incremental_assign(&list)?;
             // It may have been paused when this member had it before.
             return self.consumer.resume(&list);

@@ -4,7 +4,6 @@
 //! batch is not taken for some seconds, partitions are paused and polling goes on, so that a slow sink costs no membership.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +50,6 @@ pub(super) struct Reader {
     pub(super) joined: bool,
     pub(super) down_since: Option<Instant>,
     pub(super) looked_at: Instant,
-    pub(super) topic_name: CString,
     pub(super) intake: Intake,
     /// What was taken last, as far as it does not fit in the open batch.
     burst: Option<Burst>,
@@ -77,10 +75,8 @@ impl Reader {
     ) -> Result<Self> {
         let now = Instant::now();
         let consumer = Arc::new(consumer);
-        let intake = Intake::new(&consumer).ok_or_else(|| Error::external(doing, "the client gives no queue"))?;
         Ok(Self {
-            intake,
-            topic_name: CString::new(topic).map_err(|error| Error::configuration(format!("{doing}: {error}")))?,
+            intake: Intake::new(&consumer, topic)?,
             burst: None,
             takes: 0,
             forwarded_at: now,
@@ -154,22 +150,28 @@ impl Reader {
     fn gather(&mut self) -> Result<()> {
         self.serve_client(Duration::ZERO)?;
         self.forward_silent();
-        if self.burst.as_ref().is_none_or(Burst::is_empty) {
-            let mut burst = self.intake.take(BURST, Duration::ZERO);
-            let is_wanted = self.is_due() && !self.shared.is_full();
-            if burst.is_empty() && !is_wanted {
-                if !self.held.values().any(|held| held.placed) {
-                    return self.serve_client(self.patience());
-                }
-                burst = self.intake.take(1, self.patience());
-            }
-            self.takes += 1;
-            self.burst = Some(burst);
-        }
-        let Some(mut burst) = self.burst.take() else { return Ok(()) };
+        let mut burst = match self.burst.take().filter(|burst| !burst.is_empty()) {
+            Some(rest) => rest,
+            None => self.take_more()?,
+        };
         let outcome = self.go_through(&mut burst);
         self.burst = Some(burst);
         outcome
+    }
+
+    /// Takes what is there, and waits for something unless there is something else to do.
+    fn take_more(&mut self) -> Result<Burst> {
+        self.takes += 1;
+        let burst = self.intake.take(BURST, Duration::ZERO);
+        let is_wanted = self.is_due() && !self.shared.is_full();
+        if !burst.is_empty() || is_wanted {
+            return Ok(burst);
+        }
+        if self.held.values().any(|held| held.placed) {
+            return Ok(self.intake.take(1, self.patience()));
+        }
+        self.serve_client(self.patience())?;
+        Ok(burst)
     }
 
     /// Lets the library say what concerns the group and the client.
@@ -205,7 +207,7 @@ impl Reader {
         self.forwarded_at = Instant::now();
         for (partition, held) in &self.held {
             if held.placed && !held.heard {
-                self.intake.forward(&self.topic_name, *partition);
+                self.intake.forward(*partition);
             }
         }
     }
@@ -225,12 +227,8 @@ impl Reader {
     fn heed(&mut self, partition: i32, code: RDKafkaErrorCode, words: &str) -> Result<()> {
         match code {
             RDKafkaErrorCode::PartitionEOF => {
-                let takes = self.takes;
-                let held = self.held.get_mut(&partition).filter(|held| held.running && takes > held.stale);
-                let Some(held) = held.filter(|_| !self.halted) else { return Ok(()) };
-                held.heard = true;
-                let next = held.next;
-                if held.catch_up() == Verdict::Check {
+                let held = self.held.get_mut(&partition).filter(|held| held.accepts(self.takes) && !self.halted);
+                if let Some((Verdict::Check, next)) = held.map(|held| (held.catch_up(), held.next)) {
                     self.launch(partition, next)?;
                 }
             }
@@ -242,14 +240,9 @@ impl Reader {
 
     fn accept(&mut self, message: Taken<'_>) -> Result<()> {
         let (partition, offset) = (message.partition(), message.offset());
-        let Some(held) = self.held.get_mut(&partition).filter(|held| held.running && !held.drained) else {
-            return Ok(());
-        };
+        let held = self.held.get_mut(&partition).filter(|held| held.accepts(self.takes) && !held.drained);
         // Read ahead before going back, or while pausing: it comes again, in its place.
-        if self.takes <= held.stale || offset < held.next || self.halted {
-            return Ok(());
-        }
-        held.heard = true;
+        let Some(held) = held.filter(|held| offset >= held.next && !self.halted) else { return Ok(()) };
         if held.end.is_none_or(|end| offset < end) {
             self.open.push(message);
             held.advance(offset + 1);
